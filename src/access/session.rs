@@ -1,6 +1,6 @@
 //! Sessions of the web console. A session is a token that says whose it is, since when and until when, under an HMAC that
-//! also covers the hash of the user's password: nothing is stored, every replica knows every session, a restart ends none, and
-//! a changed password ends all of its user. Beside it the token that forms carry, so that only pages of this service can send
+//! also covers the hash of the user's password: every replica knows every session, a restart ends none, and a changed password
+//! ends all of its user. Only what was ended before it expired is stored, beside the users. Beside it the token that forms carry, so that only pages of this service can send
 //! them. Pure: the moment is an argument.
 
 use std::time::Duration;
@@ -63,13 +63,18 @@ impl Sessions {
         self.lifetime
     }
 
-    /// The user of a session that holds now: neither forged nor expired, its user enabled and its password as it was.
+    /// The user of a session that holds now: neither forged, expired nor ended, its user enabled and its password as it was.
     pub fn user_of(&self, token: &SecretString, rows: &AccessRows, now: Timestamp) -> Option<UserRow> {
         let (session, tag) = read(token.expose_secret())?;
         let row = rows.users.iter().find(|row| row.id == session.user && !row.disabled)?;
         let signed = signed(session, row.password_hash.as_deref()?);
         hmac::verify(&self.session_key, signed.as_bytes(), &tag).ok()?;
-        (now < session.expires).then(|| row.clone())
+        (now < session.expires && !rows.is_ended(session.user, session.issued)).then(|| row.clone())
+    }
+
+    /// When no copy of a session holds any more, however often it was renewed.
+    pub fn latest_end(&self, session: Session) -> Timestamp {
+        session.issued.plus(LONGEST.max(self.lifetime))
     }
 
     /// What forms of a session carry; `None`: of callers that have none. It stays the same when the session is renewed.

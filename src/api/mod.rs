@@ -9,6 +9,7 @@ pub mod error_status;
 pub mod error_table;
 pub mod grpc;
 mod headers;
+pub mod host_words;
 pub mod limits;
 pub mod metrics;
 pub mod probes;

@@ -69,6 +69,8 @@ words!(
         /// Changes a user's roles and certificate names, disables or enables it.
         UpdateUser = "UPDATE_USER",
         SetPassword = "SET_PASSWORD",
+        /// Of the web console.
+        EndSessions = "END_SESSIONS",
         ListUsers = "LIST_USERS",
         CreateAccessKey = "CREATE_ACCESS_KEY",
         UpdateAccessKey = "UPDATE_ACCESS_KEY",
@@ -155,14 +157,80 @@ impl Call {
             Self::WatchTasks => Requirement::FilteredTasks,
             Self::CreateUser => Requirement::EveryUser(Action::Create),
             Self::UpdateUser => Requirement::User(Action::Update),
-            Self::SetPassword | Self::CreateAccessKey | Self::UpdateAccessKey | Self::RotateAccessKey => {
-                Requirement::OwnUser(Action::Update)
-            }
+            Self::SetPassword
+            | Self::EndSessions
+            | Self::CreateAccessKey
+            | Self::UpdateAccessKey
+            | Self::RotateAccessKey => Requirement::OwnUser(Action::Update),
             Self::ListUsers | Self::ListRoles => Requirement::EveryUser(Action::Read),
             Self::CreateRole => Requirement::EveryUser(Action::Create),
             Self::DeleteRole => Requirement::EveryUser(Action::Delete),
             Self::ListAuditRecords => Requirement::Audit,
             Self::BackupStore | Self::ListReplicas | Self::ListNotificationTargets => Requirement::Store,
+        }
+    }
+
+    /// Whether its answer is a task that it begins.
+    pub const fn begins_a_task(self) -> bool {
+        match self {
+            Self::StopServer
+            | Self::StartServer
+            | Self::RestartServer
+            | Self::FreezeServer
+            | Self::StopZone
+            | Self::StartZone
+            | Self::RestartZone
+            | Self::StartRollout
+            | Self::StopCluster
+            | Self::StartCluster
+            | Self::RestartCluster => true,
+            Self::PauseRollout
+            | Self::ResumeRollout
+            | Self::CompleteHold
+            | Self::RetryTask
+            | Self::RollbackTask
+            | Self::SkipSubtask
+            | Self::CancelTask
+            | Self::GiveUpTask
+            | Self::ApproveTask
+            | Self::WithdrawApproval
+            | Self::PlanTask
+            | Self::FreezeChanges
+            | Self::ThawChanges
+            | Self::ListChangeFreezes
+            | Self::RegisterCluster
+            | Self::UpdateCluster
+            | Self::DeregisterCluster
+            | Self::SyncCluster
+            | Self::CreateUser
+            | Self::UpdateUser
+            | Self::SetPassword
+            | Self::EndSessions
+            | Self::CreateAccessKey
+            | Self::UpdateAccessKey
+            | Self::RotateAccessKey
+            | Self::CreateRole
+            | Self::DeleteRole
+            | Self::BackupStore
+            | Self::PlanStopServer
+            | Self::PlanStopZone
+            | Self::PlanRollout
+            | Self::PlanStopCluster
+            | Self::GetServer
+            | Self::ListServers
+            | Self::GetTask
+            | Self::ListTasks
+            | Self::WatchTask
+            | Self::WatchTasks
+            | Self::GetSubtaskLog
+            | Self::GetCluster
+            | Self::ListClusters
+            | Self::ListUsers
+            | Self::ListAccessKeys
+            | Self::ListRoles
+            | Self::ListReplicas
+            | Self::ListNotificationTargets
+            | Self::ListAuditRecords => false,
         }
     }
 
@@ -200,6 +268,7 @@ impl Call {
             | Self::CreateUser
             | Self::UpdateUser
             | Self::SetPassword
+            | Self::EndSessions
             | Self::CreateAccessKey
             | Self::UpdateAccessKey
             | Self::RotateAccessKey

@@ -9,11 +9,13 @@ mod servers;
 mod store_endpoint;
 #[cfg(test)]
 mod tests;
+mod tolerance;
 pub mod unanswered;
 
 pub use leader_stays::{HAS_NOT_LEFT, LedFrom, why_leader_stays};
 pub use log_streams::LOG_IN_SYNC_INTERVAL_NS;
 pub use store_endpoint::{of_unread_cluster, of_whole_cluster};
+pub use tolerance::{Tolerance, tolerance};
 
 use std::fmt;
 

@@ -13,7 +13,7 @@ use tracing::{error, warn};
 use crate::clock::{Clock, monotonic_now};
 use crate::config::NotifiedOf;
 use crate::domain::event::{EventKind, StoredEvent, TaskSpec};
-use crate::domain::ids::{Revision, TaskId};
+use crate::domain::ids::{Revision, Seq, TaskId};
 use crate::notify::http_client::{Asked, HttpClient, SendError};
 use crate::notify::message::{self, HoldTimes, Message};
 use crate::notify::reminders::{HeldServers, due};
@@ -23,6 +23,8 @@ use crate::notify::{Share, backoff, number_of};
 use crate::store::notifications::NotificationStore;
 use crate::store::{Store, StoreError};
 
+/// Stands behind the name of a target whose place in the audit log is kept: no target has it in its name.
+const REQUESTS: &str = "/requests";
 /// Events of one read of the log.
 const RANGE: u32 = 256;
 
@@ -47,6 +49,8 @@ pub struct Pace {
     pub look_again: Duration,
     /// Between two looks at deadlines.
     pub remind: Duration,
+    /// Between two looks at the audit log, which nobody tells of.
+    pub refused: Duration,
     /// Behind a failure: shortest and longest.
     pub retry: (Duration, Duration),
 }
@@ -57,6 +61,7 @@ impl Default for Pace {
             gather: Duration::from_millis(200),
             look_again: Duration::from_secs(1),
             remind: Duration::from_secs(15),
+            refused: Duration::from_secs(2),
             retry: backoff::PAUSES,
         }
     }
@@ -71,6 +76,14 @@ pub struct Courier {
     pub share: Share,
     pub clock: Clock,
     pub pace: Pace,
+}
+
+/// Where a target stands.
+struct Standings {
+    /// In the log of events, and how the target does.
+    events: Standing,
+    /// In the audit log; `None`: it is told of no request.
+    requests: Option<Standing>,
 }
 
 /// Whether a message was delivered, or is another replica's.
@@ -88,9 +101,10 @@ impl Courier {
 
     async fn follow(&self) {
         let mut committed = self.log.committed();
-        let mut standing = None;
+        let mut standing: Option<Standings> = None;
         let mut spec = None;
         let mut reminded_at = None;
+        let pause = if self.wants_requests() { self.pace.refused.min(self.pace.remind) } else { self.pace.remind };
         loop {
             if !self.is_ours() {
                 // Another replica goes on with it, and what is known here gets old.
@@ -111,10 +125,14 @@ impl Courier {
             }
             tokio::select! {
                 changed = committed.changed() => if changed.is_err() { return },
-                () = tokio::time::sleep(self.pace.remind) => {}
+                () = tokio::time::sleep(pause) => {}
             }
             tokio::time::sleep(self.pace.gather).await;
         }
+    }
+
+    fn wants_requests(&self) -> bool {
+        self.webhook.events.contains(&NotifiedOf::Refused)
     }
 
     fn is_ours(&self) -> bool {
@@ -124,16 +142,13 @@ impl Courier {
     /// Tells everything up to the head of the log.
     async fn round(
         &self,
-        standing: &mut Option<Standing>,
+        standing: &mut Option<Standings>,
         spec: &mut Option<Arc<TaskSpec>>,
         remind: bool,
     ) -> Result<(), StoreError> {
-        let standing = match standing {
+        let Standings { events: standing, requests } = match standing {
             Some(standing) => standing,
-            None => {
-                let head = self.log.head().await?;
-                standing.insert(Standing::of(&self.webhook.name, head, Arc::clone(&self.kept)).await?)
-            }
+            None => standing.insert(self.standings().await?),
         };
         loop {
             let events = self.log.tail(standing.row.seq, RANGE).await?;
@@ -153,10 +168,55 @@ impl Courier {
                 break;
             }
         }
+        if let Some(requests) = requests
+            && self.requests(standing, requests).await? == Delivery::NotOurs
+        {
+            return Ok(());
+        }
         if remind && self.webhook.events.contains(&NotifiedOf::NearlyGivenUp) {
             self.remind(standing).await
         } else {
             Ok(())
+        }
+    }
+
+    async fn standings(&self) -> Result<Standings, StoreError> {
+        let (name, kept) = (&self.webhook.name, || Arc::clone(&self.kept));
+        let events = Standing::of(name, self.log.head().await?, kept()).await?;
+        let requests = match self.wants_requests() {
+            true => {
+                let head = Seq::new(self.kept.audit_head().await?);
+                Some(Standing::of(&format!("{name}{REQUESTS}"), head, kept()).await?)
+            }
+            false => None,
+        };
+        Ok(Standings { events, requests })
+    }
+
+    /// Tells of requests that were refused before there was a task, up to the head of the audit log. `standing`: how the target does.
+    async fn requests(&self, standing: &mut Standing, requests: &mut Standing) -> Result<Delivery, StoreError> {
+        let head = self.kept.audit_head().await?;
+        loop {
+            let refused = self.kept.refused_requests(requests.row.seq.get(), head, RANGE).await?;
+            for one in &refused {
+                let place = Seq::new(one.id);
+                let asked_for = |_: &Message| self.is_of_clusters(&one.cluster_name);
+                match message::of_request(self.log.store_id(), one).filter(asked_for) {
+                    None => requests.pass(place).await?,
+                    Some(message) => {
+                        if self.deliver(&message, standing).await == Delivery::NotOurs {
+                            return Ok(Delivery::NotOurs);
+                        }
+                        requests.row.seq = place;
+                        requests.keep().await?;
+                        standing.delivered(self.clock.now()).await?;
+                    }
+                }
+            }
+            if refused.len() < RANGE as usize {
+                requests.pass(Seq::new(head.max(requests.row.seq.get()))).await?;
+                return Ok(Delivery::Done);
+            }
         }
     }
 
@@ -191,8 +251,13 @@ impl Courier {
     }
 
     fn asked_for(&self, kinds: &[NotifiedOf], spec: &TaskSpec) -> bool {
-        let Webhook { events, clusters, .. } = &*self.webhook;
-        kinds.iter().any(|kind| events.contains(kind)) && (clusters.is_empty() || clusters.contains(&spec.cluster.name))
+        let events = &self.webhook.events;
+        kinds.iter().any(|kind| events.contains(kind)) && self.is_of_clusters(&spec.cluster.name)
+    }
+
+    fn is_of_clusters(&self, name: &String) -> bool {
+        let clusters = &self.webhook.clusters;
+        clusters.is_empty() || clusters.contains(name)
     }
 
     /// `None`: the log of the task does not begin with its creation, and nothing can be said of it.
@@ -263,7 +328,8 @@ impl Courier {
         let headers = values.into_iter().filter_map(header).collect();
         let asked = Asked { method: Method::POST, path: String::new(), headers, body: body.clone(), largest_answer: 0 };
         self.webhook.client.send(asked).await?;
-        tracing::debug!(to = %self.webhook.name, id, %task, kind = kind.as_str(), "notified");
+        let task = task.map(TaskId::get);
+        tracing::debug!(to = %self.webhook.name, id, task, kind = kind.as_str(), "notified");
         Ok(())
     }
 }

@@ -5,9 +5,12 @@ use serde::Serialize;
 
 use crate::clock::Timestamp;
 use crate::config::NotifiedOf;
-use crate::domain::event::{EventKind, Failure, StoredEvent, SubtaskOperation, SubtaskState, TaskSpec, TaskState};
+use crate::domain::event::{
+    EventKind, Failure, FailureKind, StoredEvent, SubtaskOperation, SubtaskState, TaskSpec, TaskState,
+};
 use crate::domain::graph::{SubtaskRole, TaskTarget};
 use crate::domain::ids::{SubtaskId, TaskId};
+use crate::store::notifications::RefusedRequest;
 
 /// Whether an event can be one that somebody is told of, as far as it says itself: the spec of its task need not be read otherwise.
 pub fn may_be_told(kind: &EventKind) -> bool {
@@ -101,8 +104,8 @@ pub struct Message {
     pub id: String,
     /// What it is called.
     pub kind: NotifiedOf,
-    /// Of which task, for the log.
-    pub task: TaskId,
+    /// Of which task, for the log; `None`: there was none.
+    pub task: Option<TaskId>,
     pub body: Vec<u8>,
 }
 
@@ -113,7 +116,12 @@ struct Body<'a> {
     /// Of an event: its place in the log.
     #[serde(skip_serializing_if = "Option::is_none")]
     seq: Option<i64>,
-    task: TaskBody<'a>,
+    /// Absent of a request that was refused before there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task: Option<TaskBody<'a>>,
+    /// Of such a request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request: Option<RequestBody<'a>>,
     cluster: ClusterBody<'a>,
     servers: Vec<String>,
     /// Why the task was asked for, in the words of whoever asked.
@@ -139,6 +147,14 @@ struct TaskBody<'a> {
 }
 
 #[derive(Serialize)]
+struct RequestBody<'a> {
+    call: &'static str,
+    target: &'a str,
+    creator: &'a str,
+    trace_id: &'a str,
+}
+
+#[derive(Serialize)]
 struct ClusterBody<'a> {
     id: i64,
     name: &'a str,
@@ -148,6 +164,7 @@ struct ClusterBody<'a> {
 struct ErrorBody<'a> {
     kind: &'static str,
     reason: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
     message: &'a str,
 }
 
@@ -172,7 +189,33 @@ pub fn of_event(store_id: &str, event: &StoredEvent, spec: &TaskSpec, told: Told
         permanent_offline_time: times.permanent_offline_at.map(|at| at.to_string()),
         ..body_of(kind, event.event.at, spec, told.state, told.hold)
     };
-    Message { id: format!("{store_id}-{}", event.seq), kind, task: spec.id, body: written(&body) }
+    Message { id: format!("{store_id}-{}", event.seq), kind, task: Some(spec.id), body: written(&body) }
+}
+
+/// The message about a request that was refused before there was a task; `None`: it would not have been one.
+pub fn of_request(store_id: &str, refused: &RefusedRequest) -> Option<Message> {
+    let kind = NotifiedOf::Refused;
+    let body = Body {
+        r#type: kind.as_str(),
+        time: refused.at.to_string(),
+        seq: None,
+        task: None,
+        request: Some(RequestBody {
+            call: refused.call.as_str(),
+            target: &refused.target,
+            creator: refused.principal.as_str(),
+            trace_id: &refused.trace_id,
+        }),
+        cluster: ClusterBody { id: refused.cluster.get(), name: &refused.cluster_name },
+        servers: Vec::new(),
+        reason: &refused.reason,
+        // What was said to the caller is not kept, but what it is called.
+        error: Some(ErrorBody { kind: FailureKind::Refused.as_str(), reason: &refused.refusal, message: "" }),
+        held_until: None,
+        permanent_offline_time: None,
+    };
+    let id = format!("{store_id}-request-{}", refused.id);
+    refused.call.begins_a_task().then(|| Message { id, kind, task: None, body: written(&body) })
 }
 
 /// The reminder that the cluster is about to give up a server that this subtask holds.
@@ -183,7 +226,7 @@ pub fn of_reminder(id: &str, now: Timestamp, spec: &TaskSpec, hold: SubtaskId, t
         permanent_offline_time: times.permanent_offline_at.map(|at| at.to_string()),
         ..body_of(kind, now, spec, TaskState::Running, Some(hold))
     };
-    Message { id: id.to_owned(), kind, task: spec.id, body: written(&body) }
+    Message { id: id.to_owned(), kind, task: Some(spec.id), body: written(&body) }
 }
 
 fn body_of<'a>(
@@ -203,13 +246,14 @@ fn body_of<'a>(
         r#type: kind.as_str(),
         time: at.to_string(),
         seq: None,
-        task: TaskBody {
+        task: Some(TaskBody {
             id: spec.id.get(),
             name: &spec.graph.operation.name,
             state: state.as_str(),
             target: spec.describe_target(),
             creator: spec.creator.as_str(),
-        },
+        }),
+        request: None,
         cluster: ClusterBody { id: spec.cluster.id.get(), name: &spec.cluster.name },
         servers: servers.map(|server| server.addr.to_string()).collect(),
         reason: spec.reason.as_str(),

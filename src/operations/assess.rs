@@ -205,7 +205,9 @@ pub fn assess(
         }
     }
     if let Ok(reading) = &survey.reading {
-        checks.extend(survey.found.iter().map(|(addr, found)| admission_check(reading, *addr, found, operation)));
+        checks.extend(
+            survey.found.iter().map(|(addr, found)| admission_check(reading, *addr, process_finding(found), operation)),
+        );
         checks.extend(zone_check(reading, subject, &survey.found, operation));
     }
     let part = subject.stop_target();
@@ -326,10 +328,11 @@ pub(super) fn zone_states(
     found.iter().filter_map(state).collect()
 }
 
-fn admission_check(
+/// Whether the server is in a state for the operation.
+pub(super) fn admission_check(
     reading: &ClusterReading,
     addr: ServerAddr,
-    found: &ProcessReport,
+    found: ProcessFinding,
     operation: &Definition,
 ) -> AssessedCheck {
     let name = "SERVER_STATE";
@@ -340,9 +343,9 @@ fn admission_check(
         true => (format!("{addr}: "), operation.noun()),
         false => (String::new(), "stop".to_owned()),
     };
-    match admit_observed(server, process_finding(found), operation) {
+    match admit_observed(server, found, operation) {
         Admission::Admit => {
-            let (service, process) = (service_state(server), process_finding(found));
+            let (service, process) = (service_state(server), found);
             check(name, CheckVerdict::Pass, format!("{of}service {service}, process {process}"), "")
         }
         Admission::Refuse { service, process, expected } => check(

@@ -8,6 +8,7 @@ pub mod cluster;
 pub mod definition;
 mod freeze_server;
 mod hold_server;
+pub mod margin;
 mod operation;
 mod restart_server;
 pub mod rollout;

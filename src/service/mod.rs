@@ -19,6 +19,7 @@ mod held;
 mod hold;
 mod keys;
 mod left_behind;
+mod margin;
 mod notifications;
 mod operate;
 mod overview;
@@ -31,6 +32,7 @@ mod replicas;
 mod roles;
 mod rollout;
 mod servers;
+mod sessions;
 mod subject;
 mod subtasks;
 mod tasks;
@@ -53,6 +55,7 @@ use crate::store::access::AccessStore;
 use crate::store::backup::Backups;
 use crate::store::change_freezes::ChangeFreezes;
 use crate::store::{AuditOutcome, AuditRecord, Store, StoredTask};
+use margin::Margins;
 use refusals::store_refusal;
 
 pub use approval::{PlanTask, TaskPlanView};
@@ -64,6 +67,7 @@ pub use change_freezes::{ChangeFreezeView, FreezeChanges, ListChangeFreezes, Tha
 pub use clusters::{ClusterSelection, ClustersPage, DeregisterCluster, GetCluster, ListClusters};
 pub use guard::Guarded;
 pub use keys::{CreateAccessKey, ListAccessKeys, RotateAccessKey, UpdateAccessKey};
+pub use margin::{GetMargin, MarginView};
 pub use notifications::ListNotificationTargets;
 pub use operate::{
     FreezeServer, OnCluster, OnServer, OnZone, Operate, RestartCluster, RestartServer, RestartZone, StartCluster,
@@ -77,6 +81,7 @@ pub use replicas::{ListReplicas, ReplicaView};
 pub use roles::{CreateRole, DeleteRole, ListRoles};
 pub use rollout::{PlanRollout, RolloutOf, RolloutPlanView, RolloutScope, StartRollout};
 pub use servers::{GetServer, ListServers};
+pub use sessions::{EndSessions, Ended};
 pub use subject::{CallSubject, Found, Resolved};
 pub use subtasks::{CancelSubtask, RetrySubtask, SubtaskLog};
 pub use tasks::{GetTask, ListTasks, TaskSelection, TasksPage};
@@ -119,6 +124,7 @@ pub struct Service {
     backups: Arc<dyn Backups>,
     hasher: Arc<dyn PasswordHasher>,
     notifications: NotificationTargets,
+    margins: Arc<Margins>,
 }
 
 impl Service {
@@ -126,8 +132,8 @@ impl Service {
     pub fn new(store: Arc<dyn Store>, engine: Arc<Engine>, deps: Deps, administration: Administration) -> Self {
         let Administration { directory, access, freezes, backups, hasher } = administration;
         let notifications = NotificationTargets::default();
-        let beginnings = Arc::default();
-        Self { store, engine, deps, directory, access, freezes, beginnings, backups, hasher, notifications }
+        let (beginnings, margins) = (Arc::default(), Arc::default());
+        Self { store, engine, deps, directory, access, freezes, beginnings, backups, hasher, notifications, margins }
     }
 
     /// Lets tasks begin by these rules only.

@@ -177,7 +177,7 @@ fn view(rows: &AccessRows, row: &UserRow) -> UserView {
     UserView { row: row.clone(), permissions: permissions_of(rows, &row.roles) }
 }
 
-fn user_done(changed: AccessChangeOutcome, user: &Principal) -> Result<(), Refusal> {
+pub(super) fn user_done(changed: AccessChangeOutcome, user: &Principal) -> Result<(), Refusal> {
     match changed {
         AccessChangeOutcome::Done => Ok(()),
         AccessChangeOutcome::Taken { what, name } => Err(Refusal::NameTaken { what, name }),

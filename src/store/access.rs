@@ -65,6 +65,16 @@ pub struct AccessKeyRow {
     pub rotate_time: Timestamp,
 }
 
+/// Sessions of the web console that were ended before they expired. A session is known by its user and the moment at which it was
+/// issued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EndedSession {
+    pub user: UserId,
+    pub issued: Timestamp,
+    /// `None`: with all that were issued before; otherwise no copy of it holds after this, and the row may go.
+    pub expires: Option<Timestamp>,
+}
+
 /// A role that people made; the built-in ones are in `domain::permission`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoleRow {
@@ -83,8 +93,19 @@ pub struct AccessRows {
     pub keys: Vec<AccessKeyRow>,
     /// Ascending by name.
     pub roles: Vec<RoleRow>,
+    /// Ascending by user and moment.
+    pub ended_sessions: Vec<EndedSession>,
     /// How often any of this had changed.
     pub version: i64,
+}
+
+impl AccessRows {
+    /// Whether the session of a user that was issued then was ended.
+    pub fn is_ended(&self, user: UserId, issued: Timestamp) -> bool {
+        let from = self.ended_sessions.partition_point(|ended| (ended.user, ended.issued) < (user, issued));
+        let mut later = self.ended_sessions.iter().skip(from).take_while(|ended| ended.user == user);
+        later.any(|ended| ended.issued == issued || ended.expires.is_none())
+    }
 }
 
 #[derive(Clone)]
@@ -126,6 +147,10 @@ pub enum AccessChange {
     },
     /// Gives a user another password.
     SetPassword { user: UserId, password_hash: String },
+    /// Ends one session of a user, of which no copy holds after `expires`.
+    EndSession { user: UserId, issued: Timestamp, expires: Timestamp },
+    /// Ends all sessions of a user that were issued up to then. Disabling a user does so too.
+    EndSessions { user: UserId, issued_until: Timestamp },
     /// Makes a key.
     CreateKey { id: AccessKeyId, user: UserId, secret: SecretString },
     /// Disables or enables a key.
@@ -151,6 +176,15 @@ impl fmt::Debug for AccessChange {
                 .finish(),
             Self::SetPassword { user, password_hash: _ } => {
                 formatter.debug_struct("SetPassword").field("user", user).finish_non_exhaustive()
+            }
+            Self::EndSession { user, issued, expires } => formatter
+                .debug_struct("EndSession")
+                .field("user", user)
+                .field("issued", issued)
+                .field("expires", expires)
+                .finish(),
+            Self::EndSessions { user, issued_until } => {
+                formatter.debug_struct("EndSessions").field("user", user).field("issued_until", issued_until).finish()
             }
             Self::CreateKey { id, user, secret: _ } => {
                 formatter.debug_struct("CreateKey").field("id", id).field("user", user).finish_non_exhaustive()

@@ -4,7 +4,8 @@
 use async_trait::async_trait;
 
 use crate::clock::Timestamp;
-use crate::domain::ids::{ClusterId, Seq, ServerAddr};
+use crate::domain::call::Call;
+use crate::domain::ids::{ClusterId, Principal, Seq, ServerAddr};
 use crate::domain::status::{ClusterStatus, InnerStatus, ServerStatus};
 use crate::store::StoreError;
 
@@ -40,6 +41,24 @@ pub struct ManagedServer {
     pub observation_holds: bool,
 }
 
+/// A request about a registered cluster that was refused, as the audit log has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedRequest {
+    /// Its place in the audit log.
+    pub id: i64,
+    pub at: Timestamp,
+    pub principal: Principal,
+    pub call: Call,
+    pub target: String,
+    pub cluster: ClusterId,
+    pub cluster_name: String,
+    /// Of the refusal.
+    pub refusal: String,
+    /// Why it was asked for, in the words of whoever asked.
+    pub reason: String,
+    pub trace_id: String,
+}
+
 #[async_trait]
 pub trait NotificationStore: Send + Sync {
     /// Every target that was ever told anything, ascending by name.
@@ -47,6 +66,12 @@ pub trait NotificationStore: Send + Sync {
 
     /// Keeps where a target stands. Its place never goes back.
     async fn keep_notification_row(&self, row: NotificationRow) -> Result<(), StoreError>;
+
+    /// The last place of the audit log; 0: it is empty.
+    async fn audit_head(&self) -> Result<i64, StoreError>;
+
+    /// Refused requests in the audit log behind `above` and up to `head`, oldest first, at most `limit`.
+    async fn refused_requests(&self, above: i64, head: i64, limit: u32) -> Result<Vec<RefusedRequest>, StoreError>;
 
     /// Servers of all clusters whose status a task wrote, ascending by id.
     async fn managed_servers(&self) -> Result<Vec<ManagedServer>, StoreError>;

@@ -49,7 +49,7 @@ use std::time::Duration;
 const FIXED_SEEDS: u64 = 20;
 
 /// The same over a shared store, which several replicas use.
-const FIXED_SEEDS_OF_REPLICAS: u64 = 12;
+const FIXED_SEEDS_OF_REPLICAS: u64 = 20;
 const MOST_REPLICAS: u64 = 3;
 
 /// Numbers that people give by the environment.

@@ -25,6 +25,7 @@ pub async fn page(state: Arc<ConsoleState>, visit: Arc<Visit>) -> Result<Answer,
         @if let Some(users) = &users { h2 { (visit.say(Text::Users)) } (of_users(&state, &visit, users)) (access_forms::new_user(&visit)) }
         @if let Some(roles) = &roles { h2 { (visit.say(Text::Roles)) } (of_roles(&visit, roles)) (access_forms::new_role(&visit)) }
         @if users.is_none() || roles.is_none() { p .quiet { (visit.say(Text::NotAllShown)) } }
+        @if users.is_none() { (access_forms::own_sessions(&visit)) }
         h2 { (visit.say(Text::Keys)) }
         @if keys.is_empty() { p { (visit.say(Text::NoKeys)) } } @else { (of_keys(&state, &visit, &keys)) }
     };

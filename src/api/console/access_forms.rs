@@ -17,7 +17,8 @@ use crate::domain::permission::Permission;
 use crate::domain::refusal::Refusal;
 use crate::service::views::AccessKeyView;
 use crate::service::{
-    CreateAccessKey, CreateRole, CreateUser, DeleteRole, RotateAccessKey, SetPassword, UpdateAccessKey, UpdateUser,
+    CreateAccessKey, CreateRole, CreateUser, DeleteRole, EndSessions, Ended, RotateAccessKey, SetPassword,
+    UpdateAccessKey, UpdateUser,
 };
 use crate::store::access::{AccessKeyRow, UserRow};
 
@@ -28,7 +29,9 @@ enum Act {
     EnableUser,
     DisableUser,
     SetRoles,
+    SetCertificates,
     SetPassword,
+    EndSessions,
     CreateRole,
     DeleteRole,
     CreateKey,
@@ -38,12 +41,14 @@ enum Act {
 }
 
 impl Act {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 13] = [
         Self::CreateUser,
         Self::EnableUser,
         Self::DisableUser,
         Self::SetRoles,
+        Self::SetCertificates,
         Self::SetPassword,
+        Self::EndSessions,
         Self::CreateRole,
         Self::DeleteRole,
         Self::CreateKey,
@@ -58,7 +63,9 @@ impl Act {
             Self::EnableUser => "enable-user",
             Self::DisableUser => "disable-user",
             Self::SetRoles => "set-roles",
+            Self::SetCertificates => "set-certificates",
             Self::SetPassword => "set-password",
+            Self::EndSessions => "end-sessions",
             Self::CreateRole => "create-role",
             Self::DeleteRole => "delete-role",
             Self::CreateKey => "create-key",
@@ -74,7 +81,9 @@ impl Act {
             Self::EnableUser | Self::EnableKey => Text::Enable,
             Self::DisableUser | Self::DisableKey => Text::Disable,
             Self::SetRoles => Text::SetRoles,
+            Self::SetCertificates => Text::SetCertificates,
             Self::SetPassword => Text::SetPassword,
+            Self::EndSessions => Text::EndSessions,
             Self::CreateRole => Text::CreateRole,
             Self::DeleteRole => Text::Delete,
             Self::CreateKey => Text::CreateKey,
@@ -90,9 +99,8 @@ pub async fn change(state: Arc<ConsoleState>, visit: Arc<Visit>) -> Result<Answe
     let act = Act::ALL.into_iter().find(|act| act.word() == word);
     match act.ok_or_else(|| Refusal::field("act", "is not known"))? {
         Act::CreateUser => {
-            let certificates = form.get("certificates").unwrap_or_default();
-            let certificate_names = sorted("certificates", certificates, |name| Ok(name.to_owned()))?;
             let (name, password, roles) = (user(form)?, password(form), roles(form)?);
+            let certificate_names = certificates(form)?;
             guarded.call(caller, CreateUser { name, password, roles, certificate_names }).await?;
         }
         Act::EnableUser => drop(guarded.call(caller, disabled(form, false)?).await?),
@@ -102,10 +110,16 @@ pub async fn change(state: Arc<ConsoleState>, visit: Arc<Visit>) -> Result<Answe
             let call = UpdateUser { name: user(form)?, roles, certificate_names: None, disabled: None };
             guarded.call(caller, call).await?;
         }
+        Act::SetCertificates => {
+            let certificate_names = Some(certificates(form)?);
+            let call = UpdateUser { name: user(form)?, roles: None, certificate_names, disabled: None };
+            guarded.call(caller, call).await?;
+        }
         Act::SetPassword => {
             let password = password(form).ok_or_else(|| Refusal::field("password", "is missing"))?;
             guarded.call(caller, SetPassword { name: user(form)?, password }).await?;
         }
+        Act::EndSessions => guarded.call(caller, EndSessions { name: user(form)?, ended: Ended::All }).await?,
         Act::CreateRole => {
             let read = |text: &str| text.parse::<Permission>().map_err(|wrong| wrong.to_string());
             let permissions = sorted("permissions", form.get("permissions").unwrap_or_default(), read)?;
@@ -139,6 +153,12 @@ pub fn of_user(visit: &Visit, row: &UserRow) -> Markup {
                     input id={ "roles-of-" (id) } name="roles" value=(roles) aria-label=(visit.say(Text::Roles));
                 }))
             }
+            details id={ "certificates-" (id) } {
+                summary { (visit.say(Text::SetCertificates)) }
+                (form(visit, Act::SetCertificates, &hidden, html! {
+                    input id={ "certificates-of-" (id) } name="certificates" value=(row.certificate_names.join(" ")) aria-label=(visit.say(Text::Certificates));
+                }))
+            }
         }
         @if may(Call::SetPassword) {
             details id={ "password-" (id) } {
@@ -148,8 +168,15 @@ pub fn of_user(visit: &Visit, row: &UserRow) -> Markup {
                 }))
             }
         }
+        @if may(Call::EndSessions) { (form(visit, Act::EndSessions, &hidden, html! {})) }
         @if may(Call::CreateAccessKey) { (form(visit, Act::CreateKey, &hidden, html! {})) }
     }
+}
+
+/// The end of the caller's own sessions; nothing for one without.
+pub fn own_sessions(visit: &Visit) -> Markup {
+    let hidden = [("user", visit.caller.principal.to_string())];
+    html! { @if visit.session.is_some() { (form(visit, Act::EndSessions, &hidden, html! {})) } }
 }
 
 pub fn new_user(visit: &Visit) -> Markup {
@@ -247,6 +274,10 @@ fn password(form: &Fields) -> Option<SecretString> {
 
 fn disabled(form: &Fields, disabled: bool) -> Result<UpdateUser, Refusal> {
     Ok(UpdateUser { name: user(form)?, roles: None, certificate_names: None, disabled: Some(disabled) })
+}
+
+fn certificates(form: &Fields) -> Result<Vec<String>, Refusal> {
+    sorted("certificates", form.get("certificates").unwrap_or_default(), |name| Ok(name.to_owned()))
 }
 
 fn roles(form: &Fields) -> Result<Vec<RoleName>, Refusal> {

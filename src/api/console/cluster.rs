@@ -1,7 +1,8 @@
-//! A cluster as a picture: its zones as columns, its servers as cards. As recorded, or after a look at every process and at
-//! the leaders, when that is asked for.
+//! A cluster as a picture: its zones as columns, its servers as cards, with what may still fail. As recorded, or after a look at
+//! every process and at the leaders, when that is asked for.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::stream::{self, StreamExt};
@@ -9,14 +10,18 @@ use maud::{Markup, html};
 
 use crate::api::console::ConsoleState;
 use crate::api::console::answer::{Answer, Problem};
+use crate::api::console::changes;
 use crate::api::console::live::{self, Region};
+use crate::api::console::margin;
 use crate::api::console::moments::duration;
+use crate::api::console::target::Target;
 use crate::api::console::text::{self, Text};
 use crate::api::console::visit::Visit;
+use crate::clock::monotonic_now;
 use crate::domain::call::Call;
 use crate::domain::status::ZoneStatus;
 use crate::service::views::{ClusterView, ProcessView, ServerView};
-use crate::service::{GetCluster, GetServer, ListServers};
+use crate::service::{GetCluster, GetMargin, GetServer, ListServers, MarginView};
 use crate::store::inventory::ZoneRow;
 use crate::watch::{WatchTasks, watch_tasks};
 
@@ -25,14 +30,16 @@ const LIMIT: u32 = 1000;
 /// Servers that are looked at, at most, and how many at once: each look logs in to the cluster and asks a host.
 const MOST_LOOKS: usize = 64;
 const LOOKS_AT_ONCE: usize = 8;
+/// For all of them together: longer than one that is not answered, and shorter than a row of those.
+const LONGEST_LOOKS: Duration = Duration::from_secs(6);
 
 pub async fn page(state: Arc<ConsoleState>, visit: Arc<Visit>) -> Result<Answer, Problem> {
     let id = visit.path.cluster("cluster")?;
     let view = state.console.guarded.call(&visit.caller, GetCluster::Id(id)).await?;
     let name = view.row.identity.name;
     let region = region(Arc::clone(&state), Arc::clone(&visit)).await?;
-    let query = visit.head.uri.query().unwrap_or_default();
-    let body = html! { div #live data-live={ "/clusters/" (id) "/live?" (query) } { (region.markup) } };
+    let source = live::source(&visit, &format!("/clusters/{id}/live"));
+    let body = html! { div #live data-live=(source) { (region.markup) } };
     Answer::page(format!("{} {name}", visit.say(Text::Cluster)), body)
 }
 
@@ -50,26 +57,47 @@ async fn region(state: Arc<ConsoleState>, visit: Arc<Visit>) -> Result<Region, P
     let guarded = &state.console.guarded;
     let view = guarded.call(&visit.caller, GetCluster::Id(id)).await?;
     let call = ListServers { cluster: id, zone: None, above: None, limit: LIMIT };
-    let mut servers = guarded.call(&visit.caller, call).await?;
+    let servers = guarded.call(&visit.caller, call).await?;
     let looks = visit.query.get("look").is_some() && servers.len() <= MOST_LOOKS;
-    if looks {
+    let margin = guarded.call(&visit.caller, GetMargin(id));
+    let looked = async {
+        if !looks {
+            return servers;
+        }
+        let until = monotonic_now() + LONGEST_LOOKS;
         let looked = stream::iter(servers).map(async |recorded| {
             let call = GetServer { cluster: id, server: recorded.row.id };
-            guarded.call(&visit.caller, call).await.unwrap_or(recorded)
+            match tokio::time::timeout_at(until, guarded.call(&visit.caller, call)).await {
+                Ok(Ok(looked)) => looked,
+                Ok(Err(_)) | Err(_) => recorded,
+            }
         });
-        servers = looked.buffered(LOOKS_AT_ONCE).collect().await;
-    }
+        looked.buffered(LOOKS_AT_ONCE).collect().await
+    };
+    let (margin, servers) = tokio::join!(margin, looked);
+    let shown = Shown { state: &state, visit: &visit, cluster: &view, margin: &margin?, servers: &servers };
+    let frozen = changes::warning(&state, &visit, id).await?;
     let markup = html! {
-        (summary(&state, &visit, &view, looks, servers.len() <= MOST_LOOKS))
-        div .zones {
-            @for (zone, status) in &view.zones { (column(&state, &visit, &view, zone, *status, &servers)) }
-        }
+        (frozen)
+        (summary(&shown, looks, servers.len() <= MOST_LOOKS))
+        div .zones { @for (zone, status) in &view.zones { (column(&shown, zone, *status)) } }
     };
     Ok(Region { markup, revision: None })
 }
 
-fn summary(state: &ConsoleState, visit: &Visit, view: &ClusterView, looks: bool, can_look: bool) -> Markup {
+/// What the picture is made of.
+struct Shown<'a> {
+    state: &'a ConsoleState,
+    visit: &'a Visit,
+    cluster: &'a ClusterView,
+    margin: &'a MarginView,
+    servers: &'a [ServerView],
+}
+
+fn summary(shown: &Shown<'_>, looks: bool, can_look: bool) -> Markup {
+    let Shown { state, visit, cluster: view, margin, .. } = *shown;
     let path = format!("/clusters/{}", view.row.id);
+    let may = |call: Call| visit.may_on_cluster(call, view.row.id);
     html! {
         dl .facts {
             dt { (visit.say(Text::Status)) }
@@ -78,6 +106,7 @@ fn summary(state: &ConsoleState, visit: &Visit, view: &ClusterView, looks: bool,
             dt { (visit.say(Text::GivenUpAfter)) } dd { (duration(view.row.permanent_offline_time())) }
             dt { (visit.say(Text::LastRead)) }
             dd { @if let Some(at) = view.row.observed_at { (state.moments.show(at)) } @else { "–" } }
+            (margin::of_cluster(state, visit, margin))
             @if let Some(task) = view.operating_task {
                 dt { (visit.say(Text::Task)) } dd { a href={ "/tasks/" (task) } { (task) } }
             }
@@ -87,32 +116,30 @@ fn summary(state: &ConsoleState, visit: &Visit, view: &ClusterView, looks: bool,
             @if looks { a href=(path) { (visit.say(Text::AsRecorded)) } }
             @else if can_look { a href={ (path) "?look=now" } { (visit.say(Text::LookNow)) } }
             a href={ "/tasks?cluster=" (view.row.id) } { (visit.say(Text::TasksOfCluster)) }
+            (actions(visit, &Target::Cluster(view.row.id), view.operating_task.is_none()))
+            @if may(Call::PlanRollout) { a href={ (path) "/rollout" } { (visit.say(Text::Rollout)) "…" } }
+            @if may(Call::UpdateCluster) || may(Call::DeregisterCluster) { a href={ (path) "/settings" } { (visit.say(Text::SettingsLink)) } }
         }
     }
 }
 
-fn column(
-    state: &ConsoleState,
-    visit: &Visit,
-    view: &ClusterView,
-    zone: &ZoneRow,
-    status: ZoneStatus,
-    servers: &[ServerView],
-) -> Markup {
+fn column(shown: &Shown<'_>, zone: &ZoneRow, status: ZoneStatus) -> Markup {
+    let Shown { visit, cluster, .. } = *shown;
     html! {
         section .zone aria-label={ (visit.say(Text::Zone)) " " (zone.name) } {
             h2 { (zone.name) " " (text::badge(status.as_str(), text::zone_status(visit.language, status))) }
             p .quiet { (zone.region) " " (zone.idc) }
-            @for server in servers.iter().filter(|server| server.row.zone == zone.name) {
-                (card(state, visit, view, server))
-            }
+            (margin::of_zone(visit, shown.margin, &zone.name))
+            p .actions { (actions(visit, &Target::Zone(cluster.row.id, zone.name.clone()), cluster.operating_task.is_none())) }
+            @for server in shown.servers.iter().filter(|server| server.row.zone == zone.name) { (card(shown, server)) }
         }
     }
 }
 
-fn card(state: &ConsoleState, visit: &Visit, cluster: &ClusterView, server: &ServerView) -> Markup {
-    let row = &server.row;
-    let now = state.console.clock.now();
+fn card(shown: &Shown<'_>, server: &ServerView) -> Markup {
+    let Shown { state, visit, cluster, margin, .. } = *shown;
+    let (row, now) = (&server.row, state.console.clock.now());
+    let (target, free) = (Target::Server(cluster.row.id, row.id), cluster.operating_task.is_none());
     html! {
         article .card aria-label={ (visit.say(Text::Server)) " " (row.addr) } {
             h3 {
@@ -135,6 +162,7 @@ fn card(state: &ConsoleState, visit: &Visit, cluster: &ClusterView, server: &Ser
                         @if at > now { " (" (visit.say(Text::In)) " " (duration(at.since(now))) ")" }
                     }
                 }
+                (margin::of_server(visit, margin, &row.addr))
                 @if let Some(until) = server.held_until {
                     dt { (visit.say(Text::HeldUntil)) } dd { (state.moments.show(until)) }
                 }
@@ -144,7 +172,13 @@ fn card(state: &ConsoleState, visit: &Visit, cluster: &ClusterView, server: &Ser
                     dt { (visit.say(Text::PowerOff)) } dd { (visit.say(Text::Safe)) }
                 }
             }
-            (actions(visit, cluster, server))
+            p .actions {
+                @if let Some(task) = server.operating_task { a href={ "/tasks/" (task) } { (visit.say(Text::Task)) " " (task) } }
+                (actions(visit, &target, free))
+                @if free && visit.may_on_cluster(Call::FreezeServer, cluster.row.id) {
+                    a href={ (target.path()) "/freeze" } { (visit.say(Text::FreezeAction)) }
+                }
+            }
         }
     }
 }
@@ -161,17 +195,11 @@ fn process(visit: &Visit, process: &ProcessView) -> Markup {
     }
 }
 
-fn actions(visit: &Visit, cluster: &ClusterView, server: &ServerView) -> Markup {
-    let (id, row) = (cluster.row.id, &server.row);
-    let path = format!("/clusters/{id}/servers/{}", row.id);
-    let free = cluster.operating_task.is_none();
+/// What can be asked for of it, by this caller.
+fn actions(visit: &Visit, target: &Target, free: bool) -> Markup {
+    let (id, path) = (target.cluster(), target.path());
     html! {
-        p .actions {
-            @if let Some(task) = server.operating_task { a href={ "/tasks/" (task) } { (visit.say(Text::Task)) " " (task) } }
-            @if visit.may_on_cluster(Call::PlanStopServer, id) { a href={ (path) "/stop" } { (visit.say(Text::PlanStop)) } }
-            @if free && visit.may_on_cluster(Call::StartServer, id) {
-                a href={ (path) "/start" } { (visit.say(Text::StartAction)) }
-            }
-        }
+        @if visit.may_on_cluster(target.plan(), id) { a href={ (path) "/stop" } { (visit.say(Text::PlanStop)) } }
+        @if free && visit.may_on_cluster(target.start(), id) { a href={ (path) "/start" } { (visit.say(Text::StartAction)) } }
     }
 }

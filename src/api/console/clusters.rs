@@ -8,6 +8,7 @@ use maud::{Markup, html};
 use crate::api::console::ConsoleState;
 use crate::api::console::answer::{Answer, Problem};
 use crate::api::console::live::{self, Region};
+use crate::api::console::registration;
 use crate::api::console::text::{self, Text};
 use crate::api::console::visit::Visit;
 use crate::domain::ids::ClusterId;
@@ -20,8 +21,10 @@ const LIMIT: u32 = 100;
 
 pub async fn page(state: Arc<ConsoleState>, visit: Arc<Visit>) -> Result<Answer, Problem> {
     let region = region(Arc::clone(&state), Arc::clone(&visit)).await?;
-    let query = visit.head.uri.query().unwrap_or_default();
-    let body = html! { div #live data-live={ "/clusters/live?" (query) } { (region.markup) } };
+    let body = html! {
+        div #live data-live=(live::source(&visit, "/clusters/live")) { (region.markup) }
+        (registration::link(&visit))
+    };
     Answer::page(visit.say(Text::Clusters), body)
 }
 

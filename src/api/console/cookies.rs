@@ -31,20 +31,25 @@ pub fn clear_session(secure: bool) -> Option<HeaderValue> {
 
 /// The language that was chosen, or that which the browser wants.
 pub fn language(headers: &HeaderMap) -> Language {
-    match once(headers, LANGUAGE) {
-        Some("en") => Language::English,
-        Some("zh") => Language::Chinese,
-        Some(_) | None => Language::of(headers),
+    once(headers, LANGUAGE).and_then(chosen).unwrap_or_else(|| Language::of(headers))
+}
+
+/// The language of this word.
+pub fn chosen(word: &str) -> Option<Language> {
+    [Language::English, Language::Chinese].into_iter().find(|language| self::word(*language) == word)
+}
+
+/// As it is kept and chosen.
+pub const fn word(language: Language) -> &'static str {
+    match language {
+        Language::English => "en",
+        Language::Chinese => "zh",
     }
 }
 
 /// The cookie that keeps a language.
 pub fn set_language(language: Language, secure: bool) -> Option<HeaderValue> {
-    let value = match language {
-        Language::English => "en",
-        Language::Chinese => "zh",
-    };
-    set(LANGUAGE, value, LANGUAGE_SECONDS, secure)
+    set(LANGUAGE, word(language), LANGUAGE_SECONDS, secure)
 }
 
 const fn session_name(secure: bool) -> &'static str {

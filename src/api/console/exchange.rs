@@ -21,6 +21,7 @@ use crate::api::console::answer::{Answer, Problem};
 use crate::api::console::cookies;
 use crate::api::console::fields::{Fields, encoded};
 use crate::api::console::frame::{self, Frame};
+use crate::api::console::live;
 use crate::api::console::same_origin::is_same_origin;
 use crate::api::console::visit::Visit;
 use crate::api::headers::for_one_host;
@@ -130,13 +131,19 @@ async fn answered(
         (Ok(form), Ok(path)) => (form, path, None),
         (Err(problem), _) | (_, Err(problem)) => (Fields::default(), Fields::default(), Some(problem)),
     };
+    let query = Fields::read(arrival.head.uri.query().unwrap_or_default());
+    let language = match (way, query.get(live::LANGUAGE).and_then(cookies::chosen)) {
+        // That of the page which it belongs to, whatever another tab has chosen since.
+        (Way::Live, Some(of_page)) => of_page,
+        (Way::Live, None) | (Way::Page | Way::Form, _) => cookies::language(&arrival.head.headers),
+    };
     let visit = Arc::new(Visit {
-        language: cookies::language(&arrival.head.headers),
+        language,
         session,
         form_token: sessions.form_token(session),
         token,
         path,
-        query: Fields::read(arrival.head.uri.query().unwrap_or_default()),
+        query,
         form,
         caller,
         head: arrival.head,

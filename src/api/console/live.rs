@@ -19,11 +19,14 @@ use maud::Markup;
 use crate::access::credentials::Credentials;
 use crate::api::console::ConsoleState;
 use crate::api::console::answer::{Answer, Problem};
+use crate::api::console::cookies;
 use crate::api::console::visit::Visit;
 use crate::api::limits::watches::WatchPermit;
 use crate::domain::refusal::Refusal;
 use crate::watch::Encoded;
 
+/// Field in which the address of a stream says the language of its page.
+pub const LANGUAGE: &str = "lang";
 /// Most events that are told as one.
 const TOGETHER: usize = 1024;
 /// Between two comments on a stream that is otherwise silent.
@@ -50,6 +53,12 @@ struct Shown {
     /// What the browser has already.
     seen: Option<i64>,
     _permit: WatchPermit,
+}
+
+/// The address of a page's stream: in the language of the page, and of what its query has chosen.
+pub fn source(visit: &Visit, path: &str) -> String {
+    let query = visit.head.uri.query().unwrap_or_default();
+    format!("{path}?{LANGUAGE}={}&{query}", cookies::word(visit.language))
 }
 
 /// The stream of a region that changes with `messages`.

@@ -17,13 +17,13 @@ use crate::api::console::answer::{Answer, Page, Problem};
 use crate::api::console::cookies;
 use crate::api::console::exchange::{Arrival, see_other};
 use crate::api::console::fields::Fields;
-use crate::api::console::frame;
+use crate::api::console::frame::{self, Frame};
 use crate::api::console::text::Text;
 use crate::api::console::visit::Visit;
 use crate::api::headers::for_one_host;
 use crate::api::rest::Language;
 use crate::domain::refusal::Refusal;
-use crate::service::Caller;
+use crate::service::{Caller, EndSessions, Ended};
 
 /// The form; with authentication off there is nothing to sign in to.
 pub async fn form(state: Arc<ConsoleState>, request: Request) -> Response<Body> {
@@ -67,9 +67,22 @@ pub async fn submit(state: Arc<ConsoleState>, request: Request) -> Response<Body
     }
 }
 
-/// Ends the session at this browser.
-pub async fn out(_: Arc<ConsoleState>, visit: Arc<Visit>) -> Result<Answer, Problem> {
-    let mut response = see_other("/sign-in");
+/// Ends the session, here and wherever a copy of it is. When that cannot be kept, it ends at this browser, and that is said.
+pub async fn out(state: Arc<ConsoleState>, visit: Arc<Visit>) -> Result<Answer, Problem> {
+    let mut response = match visit.session {
+        None => see_other("/sign-in"),
+        Some(session) => {
+            let ended = Ended::One { issued: session.issued, expires: state.console.sessions.latest_end(session) };
+            let call = EndSessions { name: visit.caller.principal.clone(), ended };
+            match state.console.guarded.call(&visit.caller, call).await {
+                Ok(()) => see_other("/sign-in"),
+                Err(refusal) => {
+                    let frame = Frame { language: visit.language, visit: None, uri: &visit.head.uri };
+                    frame::problem(&frame, &Problem::Refused(refusal))
+                }
+            }
+        }
+    };
     // Both, so that none is left behind by a listener that got TLS since.
     for cookie in [true, false].into_iter().filter_map(cookies::clear_session) {
         response.headers_mut().append(SET_COOKIE, cookie);

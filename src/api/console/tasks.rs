@@ -26,10 +26,9 @@ const LAST_PAGE: u32 = 1_000_000;
 
 pub async fn page(state: Arc<ConsoleState>, visit: Arc<Visit>) -> Result<Answer, Problem> {
     let region = region(Arc::clone(&state), Arc::clone(&visit)).await?;
-    let query = visit.head.uri.query().unwrap_or_default();
     let body = html! {
         (filters(&visit))
-        div #live data-live={ "/tasks/live?" (query) } { (region.markup) }
+        div #live data-live=(live::source(&visit, "/tasks/live")) { (region.markup) }
     };
     Answer::page(visit.say(Text::Tasks), body)
 }

@@ -87,6 +87,12 @@ texts! {
     PowerOff: "Powering the host off", "主机断电";
     Safe: "is safe", "安全";
     NotSafe: "is not safe", "不安全";
+    NotKnown: "not known", "未知";
+    IsBeingRead: "the cluster is being read; look again", "正在读取集群，请稍后查看";
+    MayFailNow: "May still fail before a log stream loses its majority", "日志流失去多数派前还可故障";
+    TakeOut: "Taking it out of service", "停止服务";
+    CouldGo: "possible now", "现在可以";
+    CouldNotGo: "not now", "现在不可以";
     PlanStop: "Stop or restart…", "停止或重启……";
     StartAction: "Start", "启动";
     StartWill: "Starts the process if it is not running, and lets the server serve again. A task at rest that stopped it is rolled back.", "如进程未运行则启动进程，并恢复服务；如存在停止该服务器的暂停任务，则回滚该任务。";
@@ -112,7 +118,47 @@ texts! {
     Overridden: "overridden", "已忽略";
     MayStillFail: "Further servers that may fail afterwards", "停止后还可容忍故障的服务器数";
     LeadersMove: "Leaders that move", "将切换的 Leader";
-    TypeAddress: "To confirm, type the server's address", "请输入服务器地址以确认";
+    TypeName: "To confirm, type", "请输入以下内容以确认：";
+    Hold: "Take out until a deadline", "停止至指定时间";
+    HoldMinutes: "Hold each server for at most, in minutes", "每台服务器最长保持（分钟）";
+    HoldLacksEnd: "Say for how many minutes it is held, and plan again.", "请填写保持的分钟数并重新计划。";
+    DrainSeconds: "Wait for clients, in seconds", "等待客户端（秒）";
+    Clients: "Clients", "客户端";
+    StartZoneWill: "Starts the process of each server of the zone that is not running, and lets the zone serve again.", "启动该 Zone 中未运行的服务器进程，并恢复该 Zone 的服务。";
+    StartClusterWill: "Starts every process of the cluster, and lets everything in it serve again. A task at rest that stopped it is rolled back.", "启动集群的全部进程并恢复服务；如存在停止该集群的暂停任务，则回滚该任务。";
+    FreezeAction: "Freeze", "转储";
+    FreezeWill: "Writes out what the server holds in memory (MINOR FREEZE), so that a later start is quick. Nothing is taken out of service.", "将服务器内存中的数据落盘（MINOR FREEZE），以缩短后续启动时间。不影响服务。";
+
+    // Rollouts.
+    Rollout: "Rollout", "滚动操作";
+    RolloutWill: "Takes servers out and brings them back, batch by batch, each batch in one zone, and goes on only while the cluster is healthy.", "按批次停止并恢复服务器，每批次位于同一 Zone，仅在集群健康时继续。";
+    OnlyZones: "Only these zones", "仅以下 Zone";
+    OnlyServers: "Only these servers", "仅以下服务器";
+    MaxParallel: "Servers of a zone at the same time", "同一 Zone 内同时操作的服务器数";
+    MinHealthySeconds: "Healthy before the next batch, in seconds", "下一批次前需保持健康（秒）";
+    StopAfter: "Stop with this many failed servers", "失败服务器达到此数时停止";
+    PauseAfter: "Pause behind this many servers", "完成此数量服务器后暂停";
+    DeadlineHours: "Begin no batch later than in, in hours", "此时间后不再开始新批次（小时）";
+    EachWouldPass: "The stop of each would be let through now.", "现在可以停止其中任意一台。";
+    SomeWouldBeRefused: "The stop of some would be refused now.", "其中部分服务器现在停止会被拒绝。";
+    Batch: "Batch", "批次";
+
+    // Registration.
+    Register: "Register a cluster", "注册集群";
+    RegisterWill: "Connects to the cluster, proves its identity, and records it with its zones and servers.", "连接集群、验证其身份，并记录其 Zone 和服务器。";
+    SettingsLink: "Settings…", "设置……";
+    Settings: "Settings of", "设置：";
+    Endpoints: "Endpoints, host:sql_port, one in a line", "连接地址，host:sql_port，每行一个";
+    Login: "Login", "登录用户";
+    PasswordStays: "Left empty, the password stays as it is.", "留空则密码保持不变。";
+    ExpectedName: "Only if the cluster has this name", "仅当集群名称为";
+    ChosenId: "Id, if it is to be a certain one", "指定集群 ID（可选）";
+    ServerIds: "Ids of servers, ip:rpc_port=id, if they are to be certain ones", "指定服务器 ID，ip:rpc_port=id（可选）";
+    DefaultHost: "Way to the hosts: grpc:PORT, ssh:[USER@][:PORT], local", "到主机的方式：grpc:端口、ssh:[用户@][:端口]、local";
+    Hosts: "Ways to single hosts, ip=WAY, one in a line", "单个主机的方式，ip=方式，每行一个";
+    ReadNow: "Read the cluster now", "立即读取集群";
+    Deregister: "Forget the cluster", "移除集群";
+    DeregisterWill: "The cluster goes from the inventory; its tasks stay readable.", "集群将从清单中移除，其任务仍可查看。";
 
     // Tasks.
     Tasks: "Tasks", "任务";
@@ -174,6 +220,24 @@ texts! {
     WithdrawApprovalWill: "The task waits for an approval again.", "任务将重新等待审批。";
     ResumeWill: "Goes on with the next batch.", "继续执行下一批次。";
 
+    // When tasks begin, and with whose consent.
+    Changes: "Changes", "变更管控";
+    ChangesAre: "While changes are frozen no task begins. What has begun goes on.", "冻结变更期间不会开始新的任务，已开始的任务继续执行。";
+    NothingFrozen: "No change freeze is on.", "当前未冻结变更。";
+    FreezeChanges: "Freeze changes", "冻结变更";
+    ThawChanges: "Thaw", "解冻";
+    ChangesFrozen: "Changes are frozen", "变更已冻结";
+    EveryCluster: "Every cluster", "全部集群";
+    WouldWait: "It may not begin now. Asked for, it waits as a task that holds nothing, and begins when it may.", "当前不能开始。提交后任务将排队等待（不占用集群），条件满足时开始。";
+    ItsPlan: "What it would meet now", "查看当前计划";
+    PlanDigest: "Digest of this plan", "计划摘要";
+    NotYourOwn: "You asked for this task: somebody else has to approve it.", "该任务由您发起，须由其他人审批。";
+    LookedAtAgain: "looked at again at the latest at", "最晚再次检查时间";
+    ApprovedBy: "Approved by", "审批人";
+    WasWithdrawn: "withdrawn", "已撤回";
+    PlanHasChanged: "the plan has changed since", "计划已变化";
+    ApproverMayNot: "may not act on the cluster any more", "审批人已无操作权限";
+
     // Audit and access.
     Audit: "Audit", "审计";
     NoRecords: "No record is of this kind.", "没有符合条件的记录。";
@@ -199,7 +263,9 @@ texts! {
     Change: "Change", "修改";
     CreateUser: "Create a user", "创建用户";
     SetRoles: "Set roles", "设置角色";
+    SetCertificates: "Set certificates", "设置证书";
     SetPassword: "Set password", "设置密码";
+    EndSessions: "Sign out everywhere", "退出所有会话";
     CreateRole: "Create a role", "创建角色";
     CreateKey: "Create a key", "创建密钥";
     RotateKey: "Replace the secret", "轮换密钥";

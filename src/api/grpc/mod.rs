@@ -21,7 +21,7 @@ mod task;
 pub mod validate;
 pub mod validate_admin;
 pub mod validate_cluster;
-mod validate_rollout;
+pub mod validate_rollout;
 mod validate_whole;
 mod validate_zone;
 

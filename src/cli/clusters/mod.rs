@@ -2,7 +2,6 @@
 
 mod change_freeze;
 mod deregister;
-mod hosts;
 mod list;
 mod operate;
 mod password;

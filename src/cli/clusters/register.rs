@@ -3,9 +3,9 @@
 use clap::Args;
 use secrecy::ExposeSecret;
 
-use super::hosts::{parse_default_host, parse_host, parse_server_id};
 use super::password::PasswordArgs;
 use super::show::print;
+use crate::api::host_words::{parse_default_host, parse_host, parse_server_id};
 use crate::cli::client::{CLUSTER_TIMEOUT, Client};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
@@ -33,7 +33,7 @@ pub struct RegisterArgs {
     /// Id for a server here; may be given more than once
     #[arg(long = "server-id", value_name = "IP:PORT=ID", value_parser = parse_server_id)]
     server_ids: Vec<v1::ServerIdAssignment>,
-    /// How the host of a server is reached: ip=local, ip=grpc:host:port or ip=ssh:[user@]host[:port]; may be given more
+    /// How the host of a server is reached: ip=none, ip=local, ip=grpc:host:port or ip=ssh:[user@]host[:port]; may be given more
     /// than once
     #[arg(long = "host", value_name = "IP=WAY", value_parser = parse_host)]
     hosts: Vec<v1::Host>,

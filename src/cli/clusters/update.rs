@@ -3,9 +3,9 @@
 use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::hosts::{parse_default_host, parse_host};
 use super::password::PasswordArgs;
 use super::show::print;
+use crate::api::host_words::{parse_default_host, parse_host};
 use crate::cli::client::{CLUSTER_TIMEOUT, Client};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
@@ -27,7 +27,7 @@ pub struct UpdateArgs {
     cluster_user: Option<String>,
     #[command(flatten)]
     password: PasswordArgs,
-    /// New way to a host, in place of all that were there: ip=local, ip=grpc:host:port or ip=ssh:[user@]host[:port]; may
+    /// New way to a host, in place of all that were there: ip=none, ip=local, ip=grpc:host:port or ip=ssh:[user@]host[:port]; may
     /// be given more than once
     #[arg(long = "host", value_name = "IP=WAY", value_parser = parse_host)]
     hosts: Vec<v1::Host>,

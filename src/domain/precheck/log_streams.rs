@@ -114,7 +114,7 @@ pub(super) fn valid_servers(
 }
 
 /// Tenants in normal service have log streams; where none was read, no majority can be computed.
-fn tenants_without_log_stream(reading: &ClusterReading) -> Vec<Failure> {
+pub(super) fn tenants_without_log_stream(reading: &ClusterReading) -> Vec<Failure> {
     let mut failures = Vec::new();
     let mut fail = |evidence| {
         failures.push(Failure {
@@ -138,15 +138,15 @@ fn tenants_without_log_stream(reading: &ClusterReading) -> Vec<Failure> {
 }
 
 /// The rules for one log stream.
-struct Rules<'a> {
-    moment: PrecheckStage,
-    reading: &'a ClusterReading,
+pub(super) struct Rules<'a> {
+    pub(super) moment: PrecheckStage,
+    pub(super) reading: &'a ClusterReading,
     /// As the root service calls the stop.
-    statement: &'static str,
+    pub(super) statement: &'static str,
     /// To be stopped.
-    stopped: &'a BTreeSet<ServerAddr>,
-    valid: &'a BTreeSet<ServerAddr>,
-    log_stream: &'a LogStreamReading,
+    pub(super) stopped: &'a BTreeSet<ServerAddr>,
+    pub(super) valid: &'a BTreeSet<ServerAddr>,
+    pub(super) log_stream: &'a LogStreamReading,
 }
 
 impl Rules<'_> {
@@ -319,7 +319,7 @@ impl Rules<'_> {
     /// 1 when the arbitration service counts: only for two replicas ("support stop 1F in 2F1A"). The root service asks
     /// a list in its memory; `GV$OB_ARBITRATION_SERVICE_STATUS` is the nearest
     /// (docs/oceanbase.md#arbitration-and-degraded-members), so every member that stays must see the service ACTIVE.
-    fn arbiter(
+    pub(super) fn arbiter(
         &self,
         tenant: Option<&TenantReading>,
         number: i64,

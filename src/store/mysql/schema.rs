@@ -36,8 +36,9 @@ impl Default for Schema {
         Self(vec![
             SchemaStep { sql: include_str!("schema_v1.sql"), readable_since: 1 },
             SchemaStep { sql: include_str!("schema_v2.sql"), readable_since: 1 },
+            SchemaStep { sql: include_str!("schema_v3.sql"), readable_since: 1 },
             // An older program does not know tasks that wait, and begins what is frozen.
-            SchemaStep { sql: include_str!("schema_v3.sql"), readable_since: 3 },
+            SchemaStep { sql: include_str!("schema_v4.sql"), readable_since: 4 },
         ])
     }
 }

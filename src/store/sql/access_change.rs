@@ -4,6 +4,7 @@ use secrecy::SecretString;
 
 use super::audit;
 use super::database::{Change, Database};
+use super::ended_session;
 use super::ids::Ids;
 use super::statement::{OnConflict, Statement};
 use super::value::SqlValue;
@@ -15,7 +16,7 @@ use crate::store::vault::{SecretLocation, Vault};
 use crate::store::{AuditRecord, StoreError};
 
 /// What a change writes, or why it is refused.
-type Decided = Result<Vec<Statement>, AccessChangeOutcome>;
+pub(super) type Decided = Result<Vec<Statement>, AccessChangeOutcome>;
 
 /// The change happens at the time of its audit record.
 pub async fn change(
@@ -26,12 +27,16 @@ pub async fn change(
     let decided = match change {
         AccessChange::CreateUser(new) => create_user(database, new, at).await?,
         AccessChange::UpdateUser { user, roles, certificate_names, disabled } => {
-            update_user(database, *user, roles.as_deref(), certificate_names.as_deref(), *disabled).await?
+            update_user(database, *user, roles.as_deref(), certificate_names.as_deref(), *disabled, at).await?
         }
         AccessChange::SetPassword { user, password_hash } => {
             let set = vec![("password_hash", password_hash.as_str().into()), ("password_us", at.as_micros().into())];
             one_row(database, "user", ("id", user.get().into()), set).await?
         }
+        AccessChange::EndSession { user, issued, expires } => {
+            ended_session::one(database, *user, *issued, *expires, at).await?
+        }
+        AccessChange::EndSessions { user, issued_until } => ended_session::all(database, *user, *issued_until).await?,
         AccessChange::CreateKey { id, user, secret } => create_key(database, id, *user, secret, at).await?,
         AccessChange::UpdateKey { id, disabled } => {
             one_row(database, "access_key", ("id", id.as_str().into()), vec![("disabled", (*disabled).into())]).await?
@@ -116,6 +121,7 @@ async fn update_user(
     roles: Option<&[RoleName]>,
     certificate_names: Option<&[String]>,
     disabled: Option<bool>,
+    at: Timestamp,
 ) -> Result<Decided, StoreError> {
     if !user_exists(database, user).await? {
         return Ok(Err(AccessChangeOutcome::NotFound));
@@ -135,11 +141,15 @@ async fn update_user(
     }
     if let Some(disabled) = disabled {
         statements.push(Statement::update("user", vec![("disabled", disabled.into())], vec![("id", id.into())]));
+        if disabled {
+            // Otherwise those that it had would hold again once it is enabled.
+            statements.extend(ended_session::all_of(database, user, at).await?);
+        }
     }
     Ok(Ok(statements))
 }
 
-async fn user_exists(database: &mut Database, user: UserId) -> Result<bool, StoreError> {
+pub(super) async fn user_exists(database: &mut Database, user: UserId) -> Result<bool, StoreError> {
     database.exists("SELECT 1 FROM `user` WHERE id = ?", vec![user.get().into()]).await
 }
 

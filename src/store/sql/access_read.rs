@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::audit::{ACCEPTED, REFUSED};
 use super::conditions::Conditions;
 use super::database::Database;
+use super::ended_session;
 use super::value::{SqlRow, damaged};
 use crate::clock::Timestamp;
 use crate::domain::ids::{AccessKeyId, ClusterId, Principal, TaskId, UserId};
@@ -16,7 +17,8 @@ use crate::store::{AuditOutcome, AuditRecord, StoreError};
 /// Several queries: of one moment only while nothing changes.
 pub async fn access(database: &mut Database, (): &()) -> Result<AccessRows, StoreError> {
     let (users, keys, roles) = (users(database).await?, keys(database).await?, roles(database).await?);
-    Ok(AccessRows { users, keys, roles, version: 0 })
+    let ended_sessions = ended_session::every(database).await?;
+    Ok(AccessRows { users, keys, roles, ended_sessions, version: 0 })
 }
 
 async fn users(database: &mut Database) -> Result<Vec<UserRow>, StoreError> {

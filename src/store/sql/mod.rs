@@ -8,6 +8,7 @@ pub mod change_freezes;
 pub mod commit_writes;
 pub mod conditions;
 pub mod database;
+mod ended_session;
 pub mod ids;
 pub mod inventory_change;
 pub mod inventory_read;

@@ -1,11 +1,13 @@
 //! Reads and writes of where the targets of notifications stand.
 
+use super::audit::REFUSED;
 use super::database::{Change, Database};
 use super::statement::{OnConflict, Statement};
 use super::value::{SqlRow, damaged};
-use crate::domain::ids::{ClusterId, Seq};
+use crate::clock::Timestamp;
+use crate::domain::ids::{ClusterId, Principal, Seq};
 use crate::store::StoreError;
-use crate::store::notifications::{ManagedServer, NotificationRow};
+use crate::store::notifications::{ManagedServer, NotificationRow, RefusedRequest};
 
 pub async fn rows(database: &mut Database, (): &()) -> Result<Vec<NotificationRow>, StoreError> {
     let sql = "SELECT target, seq, reminded, delivered_us, failing_us, error FROM notification ORDER BY target";
@@ -41,6 +43,36 @@ pub async fn keep(database: &mut Database, row: &NotificationRow) -> Result<Chan
     );
     let columns = &["seq", "reminded", "delivered_us", "failing_us", "error"];
     Ok(Change::of((), vec![insertion.on_conflict(OnConflict::Replace { key: "target", columns })]))
+}
+
+pub async fn audit_head(database: &mut Database, (): &()) -> Result<i64, StoreError> {
+    let head = database.row("SELECT COALESCE(MAX(id), 0) FROM audit", Vec::new()).await?;
+    head.map_or(Ok(0), |row| row.int(0))
+}
+
+pub async fn refused_requests(
+    database: &mut Database,
+    (above, head, limit): &(i64, i64, u32),
+) -> Result<Vec<RefusedRequest>, StoreError> {
+    let sql = "SELECT a.id, a.at_us, a.principal, a.operation, a.target, a.cluster, c.name, a.refusal, a.reason, a.trace_id \
+               FROM audit a JOIN cluster c ON c.id = a.cluster WHERE a.id > ? AND a.id <= ? AND a.outcome = ? \
+               ORDER BY a.id LIMIT ?";
+    let values = vec![(*above).into(), (*head).into(), REFUSED.into(), (*limit).into()];
+    let request = |row: &SqlRow| {
+        Ok(RefusedRequest {
+            id: row.int(0)?,
+            at: Timestamp::from_micros(row.int(1)?),
+            principal: Principal::new(row.owned_text(2)?),
+            call: row.word(3)?,
+            target: row.owned_text(4)?,
+            cluster: row.id(5, ClusterId::new)?,
+            cluster_name: row.owned_text(6)?,
+            refusal: row.owned_text(7)?,
+            reason: row.owned_text(8)?,
+            trace_id: row.owned_text(9)?,
+        })
+    };
+    database.rows(sql, values).await?.iter().map(request).collect()
 }
 
 pub async fn managed_servers(database: &mut Database, (): &()) -> Result<Vec<ManagedServer>, StoreError> {

@@ -15,7 +15,7 @@ use crate::store::inventory::{
     NewCluster, RecordedCluster, RegisterOutcome, ServerRow, ZoneRow,
 };
 use crate::store::mysql::MysqlStore;
-use crate::store::notifications::{ManagedServer, NotificationRow};
+use crate::store::notifications::{ManagedServer, NotificationRow, RefusedRequest};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{AuditRecord, Page, StoreError};
 
@@ -148,6 +148,19 @@ macro_rules! notification_store {
 
             async fn keep_notification_row(&self, row: NotificationRow) -> Result<(), StoreError> {
                 self.change(Domain::None, notifications::keep, row).await
+            }
+
+            async fn audit_head(&self) -> Result<i64, StoreError> {
+                self.read(notifications::audit_head, ()).await
+            }
+
+            async fn refused_requests(
+                &self,
+                above: i64,
+                head: i64,
+                limit: u32,
+            ) -> Result<Vec<RefusedRequest>, StoreError> {
+                self.read(notifications::refused_requests, (above, head, limit)).await
             }
 
             async fn managed_servers(&self) -> Result<Vec<ManagedServer>, StoreError> {

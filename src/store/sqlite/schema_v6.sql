@@ -1,12 +1,7 @@
--- Tasks that were accepted and have not begun.
-CREATE TABLE pending_task (
-    task INTEGER PRIMARY KEY REFERENCES task (id)
-);
-
--- What nothing begins on: the key of a cluster, or the empty one for everything.
-CREATE TABLE change_freeze (
-    cluster_key TEXT PRIMARY KEY,
-    principal   TEXT NOT NULL,
-    reason      TEXT NOT NULL,
-    since_us    INTEGER NOT NULL
+-- Sessions of the web console that were ended before they expired. Without a moment of expiry: with all that were issued before.
+CREATE TABLE ended_session (
+    user       INTEGER NOT NULL,
+    issued_us  INTEGER NOT NULL,
+    expires_us INTEGER,
+    PRIMARY KEY (user, issued_us)
 ) WITHOUT ROWID;

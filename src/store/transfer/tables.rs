@@ -156,6 +156,11 @@ pub(super) const TABLES: &[Table] = &[
         ],
     },
     Table { name: "user_role", key: &["user", "role"], columns: &[("user", Int), ("role", Text)] },
+    Table {
+        name: "ended_session",
+        key: &["user", "issued_us"],
+        columns: &[("user", Int), ("issued_us", Int), ("expires_us", Int)],
+    },
     Table { name: "user_certificate", key: &["name"], columns: &[("name", Text), ("user", Int)] },
     Table {
         name: "access_key",

@@ -3,13 +3,18 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::ring::default_provider;
 
 use crate::support::PATIENCE;
+use crate::support::certificates::Identity;
 
 /// A request as it arrived.
 #[derive(Clone, Debug)]
@@ -48,7 +53,25 @@ impl Receiver {
         Self::at(SocketAddr::from(([127, 0, 0, 1], 0)), reply).await
     }
 
-    pub async fn at(address: SocketAddr, mut reply: impl FnMut(&Arrived) -> Reply + Send + 'static) -> Self {
+    /// With this certificate.
+    pub async fn tls(identity: &Identity, reply: impl FnMut(&Arrived) -> Reply + Send + 'static) -> Self {
+        let provider = Arc::new(default_provider());
+        let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let chain = vec![identity.certificate.clone()];
+        let config = config.with_no_client_auth().with_single_cert(chain, identity.key_der()).unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        Self::over(SocketAddr::from(([127, 0, 0, 1], 0)), Some(acceptor), reply).await
+    }
+
+    pub async fn at(address: SocketAddr, reply: impl FnMut(&Arrived) -> Reply + Send + 'static) -> Self {
+        Self::over(address, None, reply).await
+    }
+
+    async fn over(
+        address: SocketAddr,
+        acceptor: Option<TlsAcceptor>,
+        mut reply: impl FnMut(&Arrived) -> Reply + Send + 'static,
+    ) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (sender, arrived) = mpsc::unbounded_channel();
@@ -56,7 +79,15 @@ impl Receiver {
         serving.spawn(async move {
             let mut hanging = Vec::new();
             loop {
-                let (mut stream, _) = listener.accept().await.unwrap();
+                let (stream, _) = listener.accept().await.unwrap();
+                let mut stream: Box<dyn Stream> = match &acceptor {
+                    None => Box::new(stream),
+                    // Whoever does not trust the certificate sends nothing.
+                    Some(acceptor) => match acceptor.accept(stream).await {
+                        Ok(stream) => Box::new(stream),
+                        Err(_) => continue,
+                    },
+                };
                 // Whoever gives up in the middle of a request is no failure of the test.
                 let Ok(request) = read(&mut stream).await else { continue };
                 let reply = reply(&request);
@@ -68,6 +99,7 @@ impl Receiver {
                             body.len()
                         );
                         let _ = stream.write_all(text.as_bytes()).await;
+                        let _ = stream.shutdown().await;
                     }
                     Reply::Hang => hanging.push(stream),
                     Reply::BreakOff => drop(stream),
@@ -86,7 +118,12 @@ impl Receiver {
     }
 }
 
-async fn read(stream: &mut TcpStream) -> io::Result<Arrived> {
+/// A connection, with TLS or without.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+async fn read(stream: &mut (impl AsyncRead + Unpin + ?Sized)) -> io::Result<Arrived> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await?);

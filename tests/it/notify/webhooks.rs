@@ -3,24 +3,31 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use obsteward::clock::{Clock, Timestamp};
 use obsteward::config::{NotifiedOf, SecretUrl};
+use obsteward::domain::call::Call;
 use obsteward::notify::courier::Pace;
 use obsteward::notify::endpoint::Endpoint;
 use obsteward::notify::http_client::HttpClient;
 use obsteward::notify::reminders::{HeldServers, Hold};
 use obsteward::notify::signature::WebhookSecret;
 use obsteward::notify::{Courier, Webhook};
+use obsteward::store::access::AccessStore;
+use obsteward::store::inventory::InventoryStore;
 use obsteward::store::notifications::{NotificationRow, NotificationStore};
+use obsteward::store::{AuditOutcome, AuditRecord};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::receiver::{Arrived, Receiver, Reply};
 use super::wait_until;
+use crate::support::certificates::Authority;
+use crate::support::stored_rows::{audit, new_cluster};
 use crate::support::stored_tasks::{cluster, cluster_id, spec, subtask_id, task_id};
 use crate::support::temporary_store::TemporaryStore;
 
@@ -59,14 +66,18 @@ impl Fixture {
     }
 
     fn start_with(&self, timeout: Duration) -> (CancellationToken, JoinHandle<()>) {
-        let endpoint = Endpoint::parse(&SecretUrl::new(format!("http://{}/hook/s3cret", self.address))).unwrap();
+        self.start_at(&format!("http://{}/hook/s3cret", self.address), None, timeout)
+    }
+
+    fn start_at(&self, url: &str, ca_file: Option<&Path>, timeout: Duration) -> (CancellationToken, JoinHandle<()>) {
+        let endpoint = Endpoint::parse(&SecretUrl::new(url)).unwrap();
         let webhook = Arc::new(Webhook {
             name: "ops".to_owned(),
             events: self.events.clone(),
             clusters: self.clusters.clone(),
             nearly: Duration::from_secs(600),
             secret: WebhookSecret::parse(SECRET).unwrap(),
-            client: HttpClient::new(endpoint, None, timeout).unwrap(),
+            client: HttpClient::new(endpoint, ca_file, timeout).unwrap(),
         });
         let short = Duration::from_millis(1);
         let courier = Courier {
@@ -76,7 +87,13 @@ impl Fixture {
             held: Arc::new(Held(self.held.clone())),
             share: Arc::new(|_| true),
             clock: Clock::system(),
-            pace: Pace { gather: short, look_again: short, remind: short * 20, retry: (short, short * 20) },
+            pace: Pace {
+                gather: short,
+                look_again: short,
+                remind: short * 20,
+                refused: short * 20,
+                retry: (short, short * 20),
+            },
         };
         let shutdown = CancellationToken::new();
         (shutdown.clone(), tokio::spawn(courier.run(shutdown)))
@@ -89,6 +106,14 @@ impl Fixture {
     async fn row_when(&self, what: &str, holds: impl Fn(&NotificationRow) -> bool) -> NotificationRow {
         wait_until(what, async || holds(&self.row().await)).await;
         self.row().await
+    }
+
+    /// Somebody asks for something of cluster 3, and is refused.
+    async fn refuse(&self, call: Call, reason: &str) {
+        let outcome = AuditOutcome::Refused { reason: reason.to_owned() };
+        let (cluster, target) = (Some(cluster_id(3)), "cluster 3 server 27".to_owned());
+        let record = AuditRecord { cluster, target, call, outcome, reason: "INC-7".parse().unwrap(), ..audit("anna") };
+        self.store.real.record(record).await.unwrap();
     }
 
     /// A task that fails and one that succeeds; places of the events that are told of, with what they are called.
@@ -219,4 +244,85 @@ async fn a_target_is_told_of_what_it_asked_for() {
     fixture.held.clear();
     let (_shutdown, _courier) = fixture.start();
     fixture.row_when("the hold is over", |row| row.reminded.is_empty()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_is_refused_before_there_is_a_task_is_told_and_none_is_left_out() {
+    let mut receiver = Receiver::new(accepts).await;
+    let mut fixture = Fixture::new(receiver.address).await;
+    fixture.events = vec![NotifiedOf::Refused];
+    fixture.store.real.register(new_cluster(3), audit("anna")).await.unwrap();
+    // What was before the first start is nobody's news.
+    fixture.refuse(Call::StopServer, "SERVER_STATE").await;
+    let kept = async || fixture.store.real.notification_rows().await.unwrap();
+    let (shutdown, courier) = fixture.start();
+    wait_until("it has begun", async || kept().await.len() == 2).await;
+    fixture.refuse(Call::StopServer, "OTHER_ZONE_STOPPED").await;
+    // These would have begun nothing.
+    fixture.refuse(Call::RetryTask, "TASK_MOVED").await;
+    fixture.refuse(Call::UpdateCluster, "INVALID_ARGUMENT").await;
+    fixture.refuse(Call::RestartZone, "PERMISSION_DENIED").await;
+    let first = receiver.next().await;
+    let told = first.json();
+    assert_eq!((&told["type"], &told["error"]["reason"]), (&"refused".into(), &"OTHER_ZONE_STOPPED".into()));
+    assert_eq!(told["request"]["call"], "STOP_OB_SERVER");
+    assert_eq!(
+        (&told["request"]["creator"], &told["request"]["target"]),
+        (&"anna".into(), &"cluster 3 server 27".into())
+    );
+    assert_eq!(
+        (&told["cluster"]["name"], &told["reason"], &told["task"]),
+        (&"ob3".into(), &"INC-7".into(), &serde_json::Value::Null)
+    );
+    assert!(first.headers["webhook-id"].contains("-request-"), "{first:?}");
+    assert_eq!(receiver.next().await.json()["request"]["call"], "RESTART_OB_ZONE");
+    wait_until("the last is noted", async || {
+        kept().await[1].seq.get() == fixture.store.real.audit_head().await.unwrap()
+    })
+    .await;
+    shutdown.cancel();
+    courier.await.unwrap();
+
+    // Nobody is there to tell, and then somebody is again.
+    fixture.refuse(Call::StopCluster, "SERVICE_LOSS_NOT_ACCEPTED").await;
+    fixture.clusters = vec!["another".to_owned()];
+    let (shutdown, courier) = fixture.start();
+    wait_until("it is not theirs", async || kept().await[0].delivered_at.is_some()).await;
+    shutdown.cancel();
+    courier.await.unwrap();
+    fixture.clusters.clear();
+    fixture.refuse(Call::StartRollout, "SERVER_STATE").await;
+    let (_shutdown, _courier) = fixture.start();
+    let mut calls = vec![receiver.next().await.json()["request"]["call"].clone()];
+    while calls.last().unwrap() != "START_ROLLOUT" {
+        calls.push(receiver.next().await.json()["request"]["call"].clone());
+    }
+    assert!(calls.len() <= 2, "{calls:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_target_is_told_over_tls_under_a_private_authority_and_no_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let (ours, other) = (Authority::new("ours"), Authority::new("other"));
+    let file = |name: &str, authority: &Authority| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, &authority.pem).unwrap();
+        path
+    };
+    let (trusted, foreign) = (file("ours.pem", &ours), file("other.pem", &other));
+    let mut receiver = Receiver::tls(&ours.server(), accepts).await;
+    let fixture = Fixture::new(receiver.address).await;
+    let expected = fixture.happens(1);
+    let url = format!("https://{}/hook/s3cret", receiver.address);
+    let patience = Duration::from_secs(5);
+    let (shutdown, courier) = fixture.start_at(&url, Some(&foreign), patience);
+    let row = fixture.row_when("it is not trusted", |row| row.failing_since.is_some()).await;
+    assert!(row.error.contains("no TLS with https://127.0.0.1:") && !row.error.contains("s3cret"), "{}", row.error);
+    shutdown.cancel();
+    courier.await.unwrap();
+    let (_shutdown, _courier) = fixture.start_at(&url, Some(&trusted), patience);
+    for (seq, kind) in expected {
+        assert_eq!(checked(&receiver.next().await), (seq, kind.to_owned()));
+    }
+    fixture.row_when("it is well again", |row| row.failing_since.is_none() && row.delivered_at.is_some()).await;
 }

@@ -12,13 +12,13 @@ use obsteward::domain::rollout::RolloutAction;
 use obsteward::domain::status::{ClusterStatus, Risk, StopType};
 use obsteward::service::{
     BackupStore, Caller, CancelSubtask, CancelTask, ClusterSelection, ClustersPage, CompleteHold, CreateAccessKey,
-    CreateRole, CreateUser, DeleteRole, DeregisterCluster, FreezeServer, GetCluster, GetServer, GetTask, GiveUpTask,
-    ListAccessKeys, ListAuditRecords, ListClusters, ListNotificationTargets, ListReplicas, ListRoles, ListServers,
-    ListTasks, ListUsers, OnCluster, OnServer, OnZone, PauseRollout, PlanRollout, PlanStopCluster, PlanStopServer,
-    PlanStopZone, RegisterCluster, RestartCluster, RestartServer, RestartZone, ResumeRollout, RetrySubtask, RetryTask,
-    RollbackTask, RolloutOf, RolloutScope, RotateAccessKey, SetPassword, SkipSubtask, StartCluster, StartRollout,
-    StartServer, StartZone, StopCluster, StopServer, StopZone, SubtaskLog, SyncCluster, TaskSelection, TasksPage,
-    UpdateAccessKey, UpdateCluster, UpdateUser,
+    CreateRole, CreateUser, DeleteRole, DeregisterCluster, EndSessions, Ended, FreezeServer, GetCluster, GetServer,
+    GetTask, GiveUpTask, ListAccessKeys, ListAuditRecords, ListClusters, ListNotificationTargets, ListReplicas,
+    ListRoles, ListServers, ListTasks, ListUsers, OnCluster, OnServer, OnZone, PauseRollout, PlanRollout,
+    PlanStopCluster, PlanStopServer, PlanStopZone, RegisterCluster, RestartCluster, RestartServer, RestartZone,
+    ResumeRollout, RetrySubtask, RetryTask, RollbackTask, RolloutOf, RolloutScope, RotateAccessKey, SetPassword,
+    SkipSubtask, StartCluster, StartRollout, StartServer, StartZone, StopCluster, StopServer, StopZone, SubtaskLog,
+    SyncCluster, TaskSelection, TasksPage, UpdateAccessKey, UpdateCluster, UpdateUser,
 };
 use obsteward::store::access::AuditFilter;
 use obsteward::store::inventory::{ClusterOrder, DefaultHost};
@@ -111,6 +111,8 @@ const TABLE: &[(&str, Call, Subject, &[Risk], &str)] = &[
     ("update oneself", Call::UpdateUser, SELF, NONE, "AS"),
     ("set password", Call::SetPassword, OTHER, NONE, "AS"),
     ("set own password", Call::SetPassword, SELF, NONE, EVERYBODY),
+    ("end sessions", Call::EndSessions, OTHER, NONE, "AS"),
+    ("end own sessions", Call::EndSessions, SELF, NONE, EVERYBODY),
     ("users", Call::ListUsers, Subject::Nothing, NONE, "AMS"),
     ("create key", Call::CreateAccessKey, OTHER, NONE, "AS"),
     ("create own key", Call::CreateAccessKey, SELF, NONE, EVERYBODY),
@@ -397,6 +399,8 @@ async fn ask(fixture: &Fixture, caller: &Caller, what: &str) -> Result<(), Refus
         "update user" => to.call(caller, update("other")).await.map(drop),
         "update oneself" => to.call(caller, update(me.as_str())).await.map(drop),
         "set password" => to.call(caller, SetPassword { name: other, password: password() }).await,
+        "end sessions" => to.call(caller, EndSessions { name: other, ended: Ended::All }).await,
+        "end own sessions" => to.call(caller, EndSessions { name: me, ended: Ended::All }).await,
         "set own password" => to.call(caller, SetPassword { name: me, password: password() }).await,
         "users" => to.call(caller, ListUsers).await.map(drop),
         "create key" => to.call(caller, CreateAccessKey { user: Some(other) }).await.map(drop),
@@ -469,7 +473,14 @@ async fn a_role_of_the_table_is_what_is_always_there() {
 #[tokio::test]
 async fn without_authentication_everybody_may_do_everything() {
     let fixture = Fixture::new(&[("other", &[])]).await;
-    let own = ["update oneself", "set own password", "create own key", "update own key", "rotate own key"];
+    let own = [
+        "update oneself",
+        "set own password",
+        "end own sessions",
+        "create own key",
+        "update own key",
+        "rotate own key",
+    ];
     for (what, ..) in TABLE.iter().filter(|(what, ..)| !own.contains(what)) {
         let answer = ask(&fixture, &Fixture::anonymous(), what).await;
         assert!(!denied(&answer), "{what}: {answer:?}");

@@ -215,6 +215,8 @@ async fn over_grpc(clients: &Clients, call: Call, risks: Risks) -> Option<Result
             let request = v1::UpdateUserRequest { name: nobody(), disabled: Some(true), ..Default::default() };
             admin.update_user(request).await.map(drop)
         }
+        // Sessions are of the web console.
+        Call::EndSessions => return None,
         Call::SetPassword => {
             let request =
                 v1::SetPasswordRequest { name: nobody(), password: "long enough".to_owned(), ..Default::default() };
@@ -321,6 +323,7 @@ fn over_rest(call: Call, risks: Risks) -> Option<(Method, String, &'static str)>
         | Call::CreateUser
         | Call::UpdateUser
         | Call::SetPassword
+        | Call::EndSessions
         | Call::ListUsers
         | Call::CreateAccessKey
         | Call::UpdateAccessKey

@@ -131,6 +131,50 @@ pub async fn a_user_is_changed_in_part_and_a_certificate_proves_one_user(store: 
     assert!(bob.disabled);
 }
 
+pub async fn sessions_are_ended_one_by_one_and_all_at_once(store: Arc<dyn Whole>) {
+    for name in ["anna", "bob"] {
+        change(&*store, AccessChange::CreateUser(user(name))).await;
+    }
+    let (anna, bob) = (user_id(1001), user_id(1002));
+    let one = |user, issued, expires| AccessChange::EndSession { user, issued: at(issued), expires: at(expires) };
+    let all = |user, until| AccessChange::EndSessions { user, issued_until: at(until) };
+    let ended = async || {
+        let rows = store.access().await.unwrap();
+        let is_ended = |user, issued| rows.is_ended(user, at(issued));
+        ([1, 2, 3, 4].map(|issued| is_ended(anna, issued)), [1, 2].map(|issued| is_ended(bob, issued)))
+    };
+    let nobody = user_id(1009);
+    assert_eq!(change(&*store, one(nobody, 1, 9)).await, AccessChangeOutcome::NotFound);
+    assert_eq!(change(&*store, all(nobody, 1)).await, AccessChangeOutcome::NotFound);
+    // All changes take place at 5; one that is ended twice is ended.
+    for change_of in [one(anna, 2, 100), one(anna, 2, 100), one(anna, 4, 5), one(bob, 1, 100)] {
+        assert_eq!(change(&*store, change_of).await, AccessChangeOutcome::Done);
+    }
+    assert_eq!(ended().await, ([false, true, false, true], [true, false]));
+    // What has expired holds nowhere, and is not kept for ever.
+    change(&*store, one(anna, 1, 100)).await;
+    assert_eq!(ended().await, ([true, true, false, false], [true, false]));
+    change(&*store, all(anna, 3)).await;
+    assert_eq!(ended().await, ([true, true, true, false], [true, false]));
+    // By a clock that is behind.
+    change(&*store, all(anna, 1)).await;
+    assert_eq!(ended().await, ([true, true, true, false], [true, false]));
+    let kept: Vec<_> = store.access().await.unwrap().ended_sessions;
+    assert_eq!(kept.len(), 2, "{kept:?}");
+}
+
+pub async fn a_user_that_is_disabled_has_no_session_left(store: Arc<dyn Whole>) {
+    change(&*store, AccessChange::CreateUser(user("anna"))).await;
+    for disabled in [true, false] {
+        let (roles, certificate_names, disabled) = (None, None, Some(disabled));
+        let update = AccessChange::UpdateUser { user: user_id(1001), roles, certificate_names, disabled };
+        assert_eq!(change(&*store, update).await, AccessChangeOutcome::Done);
+    }
+    let rows = store.access().await.unwrap();
+    let ended = |seconds| rows.is_ended(user_id(1001), at(seconds));
+    assert!(!rows.users[0].disabled && ended(5) && !ended(6), "{rows:?}");
+}
+
 pub async fn a_key_is_made_for_a_user_disabled_and_rotated(store: Arc<dyn Whole>) {
     assert_eq!(change(&*store, new_key("AKAKAKAK01", 1001, "s1")).await, AccessChangeOutcome::NotFound);
     change(&*store, AccessChange::CreateUser(user("anna"))).await;

@@ -83,10 +83,13 @@ conformance! {
     inventory::people_change_what_is_theirs,
     access::users_are_made_once_with_ids_from_1001,
     access::a_user_is_changed_in_part_and_a_certificate_proves_one_user,
+    access::sessions_are_ended_one_by_one_and_all_at_once,
+    access::a_user_that_is_disabled_has_no_session_left,
     access::a_key_is_made_for_a_user_disabled_and_rotated,
     access::a_role_is_removed_only_when_nobody_has_it,
     access::the_audit_log_is_read_by_every_filter_from_the_newest_on,
     notifications::where_a_target_stands_is_kept_and_never_goes_back,
+    notifications::requests_that_were_refused_are_read_in_order,
     notifications::servers_that_tasks_have_are_listed_with_their_cluster,
 }
 

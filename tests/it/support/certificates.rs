@@ -19,7 +19,7 @@ pub struct Identity {
 }
 
 impl Identity {
-    fn key_der(&self) -> PrivateKeyDer<'static> {
+    pub fn key_der(&self) -> PrivateKeyDer<'static> {
         PrivateKeyDer::try_from(self.key.serialize_der()).unwrap()
     }
 

@@ -18,6 +18,7 @@ use obsteward::host::AgentHosts;
 use obsteward::inventory::Inventory;
 use obsteward::net::bounds::ListenerLimits;
 use obsteward::net::connections::Connections;
+use obsteward::oceanbase::OceanBase;
 use obsteward::operations::{Deps, Timeouts};
 use obsteward::service::{Administration, Caller, Guarded, PasswordHasher, Service};
 use obsteward::store::access::AccessChange;
@@ -65,8 +66,17 @@ impl Fixture {
     }
 
     pub async fn over(access: Vec<AccessChange>, clusters: impl IntoIterator<Item = i64>) -> Self {
+        Self::over_clusters(access, clusters, Arc::new(nobody_there())).await
+    }
+
+    /// With another way to the clusters.
+    pub async fn over_clusters(
+        access: Vec<AccessChange>,
+        clusters: impl IntoIterator<Item = i64>,
+        oceanbase: Arc<dyn OceanBase>,
+    ) -> Self {
         let store = Arc::new(TemporaryStore::with(access, clusters.into_iter().map(new_cluster)).await);
-        let (clock, oceanbase) = (Clock::system(), Arc::new(nobody_there()));
+        let clock = Clock::system();
         let deps = Deps {
             oceanbase: oceanbase.clone(),
             hosts: Arc::new(AgentHosts::new(None)),

@@ -81,6 +81,45 @@ async fn lists_change_with_what_is_in_them() {
 }
 
 #[tokio::test]
+async fn a_stream_speaks_the_language_of_its_page() {
+    let fixture = Fixture::new().await;
+    let mut admin = fixture.signed_in("admin").await;
+    let page = admin.page("/tasks/1").await;
+    let source = page.split_once("data-live=\"").unwrap().1.split_once('"').unwrap().0.replace("&amp;", "&");
+    admin.get("/language?to=zh&next=/").await;
+    assert!(admin.page("/tasks/1").await.contains("步骤"));
+    let mut stream = Stream::of(&admin, &source.replace("seen=", "shown="), None).await;
+    let region = stream.next("event: region").await;
+    assert!(region.contains("Steps") && !region.contains("步骤"), "{region}");
+}
+
+#[tokio::test]
+async fn a_stream_ends_when_its_session_is_signed_out_or_its_user_is_disabled() {
+    let fixture = Fixture::new().await;
+    let mut admin = fixture.signed_in("admin").await;
+    let mut viewer = fixture.signed_in("viewer").await;
+    let mut streams = Vec::new();
+    for browser in [&admin, &viewer] {
+        streams.push(Stream::of(browser, "/tasks/1/live", None).await);
+    }
+    for stream in &mut streams {
+        stream.next("event: region").await;
+    }
+    assert_eq!(viewer.submit("/", "/sign-out", &[]).await.status.as_u16(), 303);
+    fixture.service.store.fail(task_id(1), 1);
+    streams.pop().unwrap().next("event: signed-out").await;
+    streams.pop().unwrap().next("event: region").await;
+    let mut viewer = fixture.signed_in("viewer").await;
+    let mut stream = Stream::of(&viewer, "/tasks/live", None).await;
+    stream.next("event: region").await;
+    let disable = [("act", "disable-user"), ("user", "viewer")];
+    assert_eq!(admin.submit("/access", "/access", &disable).await.status.as_u16(), 303);
+    fixture.service.store.create(task_id(3), obsteward::domain::ids::ClusterId::new(3).unwrap());
+    stream.next("event: signed-out").await;
+    assert_eq!(viewer.get("/").await.status.as_u16(), 303);
+}
+
+#[tokio::test]
 async fn a_stream_ends_with_its_session() {
     let fixture = Fixture::new().await;
     let admin = fixture.signed_in("admin").await;

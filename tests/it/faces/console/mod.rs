@@ -4,6 +4,7 @@
 mod browser;
 mod live;
 mod markup;
+mod operations;
 mod pages;
 mod sessions;
 mod writes;
@@ -21,11 +22,13 @@ use obsteward::api::rest::{self, Rest};
 use obsteward::clock::Clock;
 use obsteward::config::{AuthConfig, LimitsConfig, RestConfig};
 use obsteward::net::peer::Peer;
+use obsteward::oceanbase::OceanBase;
 use obsteward::store::access::AccessChange;
 use tokio_util::sync::CancellationToken;
 
 use crate::security::access::cheap_hash;
 use crate::support::guarded;
+use crate::support::reads_only::nobody_there;
 use crate::support::stored_rows::users;
 use crate::support::stored_tasks::{cluster_id, task_id};
 
@@ -53,13 +56,18 @@ impl Fixture {
     }
 
     async fn with(authentication: bool) -> Self {
+        Self::over(authentication, Arc::new(nobody_there())).await
+    }
+
+    /// With another way to the clusters.
+    pub async fn over(authentication: bool, oceanbase: Arc<dyn OceanBase>) -> Self {
         let mut access = users(&[("admin", &["**"]), ("viewer", &["CLUSTER:*:READ", "TASK:*:READ"])]);
         for change in &mut access {
             if let AccessChange::CreateUser(user) = change {
                 user.password_hash = Some(cheap_hash(&format!("of-{}", user.name)));
             }
         }
-        let service = guarded::Fixture::over(access, 1..=3).await;
+        let service = guarded::Fixture::over_clusters(access, 1..=3, oceanbase).await;
         for (task, fails) in [(1, false), (2, true)] {
             service.store.create(task_id(task), cluster_id(task));
             service.store.dispatch(task_id(task));

@@ -1,9 +1,15 @@
 //! What pages are made of: well-formed markup in two languages, headers that keep out what is not ours, and little weight.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use obsteward::api::console::{PAGES, SCRIPT, STYLE};
+use obsteward::clock::monotonic_now;
+use obsteward::oceanbase::Expected;
 
 use super::markup::assert_well_formed;
 use super::{Browser, Fixture};
+use crate::support::reads_only::{Opening, ReadsOnly};
 
 /// Every page that is there for the administrator.
 fn all() -> Vec<&'static str> {
@@ -13,6 +19,16 @@ fn all() -> Vec<&'static str> {
         "/clusters/1/servers/7/start",
         "/clusters/3/servers/27/stop",
         "/clusters/3/servers/27/stop?action=restart&freeze=1&force=1",
+        "/clusters/3/servers/27/stop?action=hold&hold_minutes=30",
+        "/clusters/3/servers/27/freeze",
+        "/clusters/3/zones/zone1/stop?drain_seconds=5",
+        "/clusters/3/zones/zone1/start",
+        "/clusters/3/stop?action=restart",
+        "/clusters/3/start",
+        "/clusters/3/rollout",
+        "/clusters/3/rollout?plan=1&server=27&action=HOLD&deadline_hours=2",
+        "/clusters/3/settings",
+        "/clusters/register",
         "/tasks?state=RUNNING&state=FAILED&name=stop&page=1",
         "/tasks/1",
         "/tasks/2",
@@ -120,6 +136,58 @@ async fn a_cluster_is_a_picture_of_its_zones() {
     assert_eq!(page.matches("<article").count(), 3);
     assert!(page.contains("10.0.3.7:2882") && page.contains("stopped since") && page.contains("not looked at"));
     assert!(page.contains("/clusters/3/servers/27/stop"));
+    assert!(page.contains("not known: nobody is there") && page.contains("Taking it out of service"), "{page}");
     let busy = admin.page("/clusters/1").await;
     assert!(busy.contains("href=\"/tasks/1\"") && !busy.contains("/start\""));
+}
+
+#[tokio::test]
+async fn a_cluster_that_never_answers_is_shown_with_what_is_known() {
+    let silent = ReadsOnly(|_: &Expected| -> Opening { Box::pin(std::future::pending()) });
+    let fixture = Fixture::over(true, Arc::new(silent)).await;
+    let mut admin = fixture.signed_in("admin").await;
+    tokio::time::pause();
+    let begun = monotonic_now();
+    let page = admin.page("/clusters/3").await;
+    assert!(page.contains("not known: the cluster is being read") && page.contains("10.0.3.7:2882"), "{page}");
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    let begun = monotonic_now();
+    let page = admin.page("/clusters/3?look=now").await;
+    assert!(page.contains("10.0.3.7:2882"), "{page}");
+    assert!(begun.elapsed() < Duration::from_secs(7), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn whatever_is_asked_for_is_answered_with_a_page() {
+    let fixture = Fixture::new().await;
+    let mut admin = fixture.signed_in("admin").await;
+    let long = format!("/clusters/3/zones/{}/stop", "z".repeat(5000));
+    for (path, status) in [
+        ("/clusters/%FF", 404),
+        ("/clusters/%00", 400),
+        ("/clusters/1%2F..%2F2", 400),
+        ("/clusters/-1", 400),
+        ("/clusters/9223372036854775808/stop", 400),
+        ("/clusters/9007199254740991", 404),
+        ("/clusters/3/zones/%3Cscript%3E/stop", 400),
+        ("/clusters/3/zones/..%2F..%2Fetc/start", 400),
+        ("/clusters/3/zones/%E9%9B%86/stop", 400),
+        ("/clusters/3/zones/%20/stop", 400),
+        ("/clusters/3/servers/%20/stop", 400),
+        (&long, 400),
+        ("/tasks?page=4294967296", 400),
+        ("/tasks?state=%3Cb%3E", 400),
+        ("/audit?call=%22%3E%3Cscript%3E", 400),
+        ("/tasks/1/subtasks/0/log", 400),
+        ("/tasks/1/subtasks/999/log", 404),
+        ("/clusters/3/servers/27/stop?risk=%3Cscript%3E", 400),
+        ("/clusters/3/servers/27/stop?action=hold&hold_until=9223372036854775807", 400),
+        ("/clusters/3/rollout?server=27&server=27", 400),
+        ("/clusters/3/rollout?max_parallel=99999999999999999999", 400),
+    ] {
+        let answer = admin.get(path).await;
+        assert_eq!(answer.status.as_u16(), status, "{path}: {}", answer.text);
+        assert_well_formed(&answer.text);
+        assert!(!answer.text.contains("<script>"), "{path}");
+    }
 }

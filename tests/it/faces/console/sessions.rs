@@ -77,6 +77,51 @@ async fn a_session_ends_with_its_user_and_with_its_password() {
 }
 
 #[tokio::test]
+async fn a_copy_of_a_session_that_was_signed_out_is_void() {
+    let fixture = Fixture::new().await;
+    let mut browser = fixture.signed_in("viewer").await;
+    let (mut copied, mut other) = (browser.clone(), fixture.signed_in("viewer").await);
+    fixture.clock.advance(SESSION / 2);
+    // Renewed, it is the same session.
+    browser.page("/").await;
+    copied.page("/").await;
+    assert_eq!(browser.submit("/", "/sign-out", &[]).await.location(), "/sign-in");
+    assert_eq!(copied.get("/").await.status.as_u16(), 303);
+    other.page("/").await;
+    assert_eq!(fixture.service.store.told(), ["viewer END_SESSIONS user viewer: ACCEPTED"]);
+}
+
+#[tokio::test]
+async fn all_sessions_of_a_user_are_signed_out_at_once() {
+    let fixture = Fixture::new().await;
+    let mut other = fixture.signed_in("viewer").await;
+    let mut third = fixture.signed_in("viewer").await;
+    let everywhere = [("act", "end-sessions"), ("user", "viewer")];
+    assert_eq!(third.submit("/access", "/access", &everywhere).await.status.as_u16(), 303);
+    for ended in [&mut other, &mut third] {
+        assert_eq!(ended.get("/").await.status.as_u16(), 303);
+    }
+    fixture.signed_in("viewer").await.page("/").await;
+}
+
+#[tokio::test]
+async fn an_administrator_ends_the_sessions_of_another_and_a_viewer_does_not() {
+    let fixture = Fixture::new().await;
+    let (mut admin, mut viewer) = (fixture.signed_in("admin").await, fixture.signed_in("viewer").await);
+    let of = |name| [("act", "end-sessions"), ("user", name)];
+    assert_eq!(viewer.submit("/access", "/access", &of("admin")).await.status.as_u16(), 403);
+    admin.page("/").await;
+    assert_eq!(admin.submit("/access", "/access", &of("viewer")).await.status.as_u16(), 303);
+    assert_eq!(viewer.get("/").await.status.as_u16(), 303);
+    // Disabled and enabled again, nobody is signed in by what was issued before.
+    let mut viewer = fixture.signed_in("viewer").await;
+    for act in ["disable-user", "enable-user"] {
+        assert_eq!(admin.submit("/access", "/access", &[("act", act), ("user", "viewer")]).await.status.as_u16(), 303);
+    }
+    assert_eq!(viewer.get("/").await.status.as_u16(), 303);
+}
+
+#[tokio::test]
 async fn a_session_is_for_the_console_and_a_password_for_the_api() {
     let fixture = Fixture::new().await;
     let mut browser = fixture.signed_in("admin").await;

@@ -1,21 +1,25 @@
-//! Reads how hosts are reached, and ids of servers, from the command line. Pure.
+//! How hosts are reached, and ids of servers, in the words of the command line and of the web console. Pure.
 
 use std::net::IpAddr;
 
 use crate::domain::ids::{ServerAddr, ServerId};
 use crate::domain::ssh::{InvalidSsh, SshDestination, SshLogin};
 use crate::proto::v1;
+use crate::store::inventory::{DefaultHost, HostRoute};
 
-/// Reads `ip=local`, `ip=grpc:host:port` or `ip=ssh:[user@]host[:port]`.
+/// Reads `ip=none`, `ip=local`, `ip=grpc:host:port` or `ip=ssh:[user@]host[:port]`.
 pub fn parse_host(text: &str) -> Result<v1::Host, String> {
     let wrong = || {
         format!(
-            "{text:?} is not a host, write ip=local, ip=grpc:host:port or ip=ssh:[user@]host[:port], for example \
+            "{text:?} is not a host, write ip=none, ip=local, ip=grpc:host:port or ip=ssh:[user@]host[:port], for example \
              10.0.0.2=local"
         )
     };
     let (ip, way) = text.split_once('=').ok_or_else(wrong)?;
     let svr_ip = ip.parse::<IpAddr>().map_err(|_| wrong())?.to_string();
+    if way == "none" {
+        return Ok(v1::Host { svr_ip, ..Default::default() });
+    }
     if way == "local" {
         return Ok(v1::Host { svr_ip, transport: v1::HostTransport::Local as i32, ..Default::default() });
     }
@@ -54,6 +58,26 @@ pub fn parse_default_host(text: &str) -> Result<v1::DefaultHost, String> {
     let port = text.strip_prefix("grpc:").and_then(|port| port.parse::<u16>().ok()).filter(|port| *port > 0);
     let agent_port = Some(i32::from(port.ok_or_else(wrong)?));
     Ok(v1::DefaultHost { transport: v1::HostTransport::Grpc as i32, agent_port, ..Default::default() })
+}
+
+/// As [`parse_host`] reads it.
+pub fn host_words(svr_ip: &str, route: &HostRoute) -> String {
+    match route {
+        HostRoute::None => format!("{svr_ip}=none"),
+        HostRoute::Local => format!("{svr_ip}=local"),
+        HostRoute::Grpc { address } => format!("{svr_ip}=grpc:{address}"),
+        HostRoute::Ssh(destination) => format!("{svr_ip}=ssh:{destination}"),
+    }
+}
+
+/// As [`parse_default_host`] reads it; empty: hosts without a route of their own cannot be reached.
+pub fn default_host_words(host: &DefaultHost) -> String {
+    match host {
+        DefaultHost::None => String::new(),
+        DefaultHost::Local => "local".to_owned(),
+        DefaultHost::Grpc { port } => format!("grpc:{port}"),
+        DefaultHost::Ssh(login) => format!("ssh:{login}"),
+    }
 }
 
 /// Reads `ip:rpc_port=ID`.
@@ -108,6 +132,19 @@ mod tests {
         }
         for wrong in ["", "grpc", "grpc:0", "grpc:70000", "grpc:h:1", "ssh:admin", "ssh:22", "ssh:u@h:22", "ssh::0"] {
             assert!(parse_default_host(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn routes_are_written_as_they_are_read() {
+        let ssh = HostRoute::Ssh("admin@[fd00::2]:22".parse().unwrap());
+        let grpc = HostRoute::Grpc { address: "[fd00::2]:7001".to_owned() };
+        for route in [HostRoute::None, HostRoute::Local, grpc, ssh] {
+            assert!(parse_host(&host_words("fd00::2", &route)).is_ok(), "{route:?}");
+        }
+        for login in ["", "admin@", ":22", "admin@:22"] {
+            let words = default_host_words(&DefaultHost::Ssh(login.parse().unwrap()));
+            assert!(parse_default_host(&words).is_ok(), "{words}");
         }
     }
 
