@@ -83,23 +83,24 @@ fn event_words(view: &TaskView, event: &v1::TaskEvent) -> (String, String) {
             let by = approved.approval.as_ref().map(|approval| approval.principal.as_str()).unwrap_or_default();
             (whole(), format!("approved by {by}{}", because(&approved.reason)))
         }
-        Some(Kind::ApprovalEnded(ended)) => {
-            let why = match ended.why() {
-                v1::ApprovalEndReason::Unspecified => "does not hold any more".to_owned(),
-                v1::ApprovalEndReason::Withdrawn => format!("withdrawn by {}", ended.principal),
-                v1::ApprovalEndReason::PlanChanged => {
-                    format!("of {} ended: the plan has changed since", ended.principal)
-                }
-                v1::ApprovalEndReason::ApproverNotPermitted => {
-                    format!("of {} ended: who gave it may not act on the cluster any more", ended.principal)
-                }
-            };
-            (whole(), format!("approval {why}{}", because(&ended.reason)))
-        }
+        Some(Kind::ApprovalEnded(ended)) => (whole(), format!("{}{}", approval_end(ended), because(&ended.reason))),
         Some(Kind::Warning(warning)) => {
             (view.name(warning.subtask_id), format!("warning {}: {}", warning.code, warning.text))
         }
         None => (whole(), format!("event {} of a kind that this version does not know", event.revision)),
+    }
+}
+
+/// Why an approval does not hold any more.
+pub fn approval_end(ended: &v1::ApprovalEnd) -> String {
+    let by = flat(&ended.principal);
+    match ended.why() {
+        v1::ApprovalEndReason::Unspecified => format!("the approval of {by} does not hold any more"),
+        v1::ApprovalEndReason::Withdrawn => format!("the approval was withdrawn by {by}"),
+        v1::ApprovalEndReason::PlanChanged => format!("the plan has changed since {by} approved it"),
+        v1::ApprovalEndReason::ApproverNotPermitted => {
+            format!("the approval of {by} ended, who may not act on the cluster any more")
+        }
     }
 }
 

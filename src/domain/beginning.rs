@@ -33,8 +33,11 @@ pub struct BeginRequest {
 }
 
 /// What a task waits for that was not begun when it was accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pending {
+    /// The store in which it was accepted. One that is restored from a backup is another, and may know of tasks that have begun since:
+    /// none of them begins there once more.
+    pub store_id: String,
     pub not_before: Option<Timestamp>,
     /// Somebody else must approve it.
     pub approval: bool,
@@ -47,6 +50,7 @@ pub struct Rules<'a> {
     pub policy: &'a MaintenancePolicy,
     /// The change freeze that covers its cluster, if one is on.
     pub freeze: Option<&'a ChangeFreeze>,
+    pub store_id: &'a str,
 }
 
 /// What becomes of a request.
@@ -83,7 +87,8 @@ pub fn admit(
         return Ok(Admission::Begin);
     }
     let earliest = closed.and_then(|closed| closed.next).unwrap_or(from);
-    Ok(Admission::Wait { pending: Pending { not_before, approval, starts }, earliest })
+    let store_id = rules.store_id.to_owned();
+    Ok(Admission::Wait { pending: Pending { store_id, not_before, approval, starts }, earliest })
 }
 
 /// Something that a pending task waits for.
@@ -142,7 +147,7 @@ pub enum Outlook {
 
 /// What policy, freeze and approval say of a pending task; the lock of its cluster and its place among others are not asked.
 pub fn causes(task: &Task, rules: &Rules<'_>, now: Timestamp) -> Vec<Cause> {
-    let Some(pending) = task.spec.pending else { return Vec::new() };
+    let Some(pending) = &task.spec.pending else { return Vec::new() };
     let mut causes = Vec::new();
     causes.extend(pending.not_before.filter(|at| now < *at).map(Cause::NotBefore));
     causes.extend(rules.policy.admits(now, pending.starts).err().map(Cause::Window));
@@ -161,7 +166,7 @@ pub fn outlook(
     before: Option<TaskId>,
     now: Timestamp,
 ) -> Outlook {
-    if let Some(failure) = too_late(task, now) {
+    if let Some(failure) = too_late(task, rules.store_id, now) {
         return Outlook::Refuse(failure);
     }
     let mut causes = causes(task, rules, now);
@@ -182,7 +187,7 @@ pub fn outlook(
 }
 
 /// Why a pending task never begins any more.
-fn too_late(task: &Task, now: Timestamp) -> Option<Failure> {
+fn too_late(task: &Task, store_id: &str, now: Timestamp) -> Option<Failure> {
     debug_assert_eq!(task.state, TaskState::Pending);
     let next = "ask again";
     if task.expire_time <= now {
@@ -190,6 +195,11 @@ fn too_late(task: &Task, now: Timestamp) -> Option<Failure> {
         let words = format!("the task did not begin before its expire_time {expire_time}, it is {now}; {next}");
         let failure = Failure::new(FailureKind::Expired, "EXPIRE_TIME_PASSED", words);
         return Some(failure.with("expire_time", expire_time));
+    }
+    if task.spec.pending.as_ref().is_some_and(|pending| pending.store_id != store_id) {
+        let words =
+            format!("the task was waiting when the store was backed up, and may have begun since; look, then {next}");
+        return Some(Failure::new(FailureKind::Refused, "STORE_RESTORED", words));
     }
     match task.spec.hold?.until {
         HoldUntil::Deadline(until) if until <= now => {

@@ -76,7 +76,8 @@ impl Service {
         let accepted = &asked.consent.accepted;
         let admission = self.admission(cluster, asked.operation, asked.begin, accepted, now).await?;
         let (pending, earliest) = waits_for(admission, now);
-        let expire_time = asked.expire_time.unwrap_or_else(|| self.default_consent(cluster, pending, earliest));
+        let expire_time =
+            asked.expire_time.unwrap_or_else(|| self.default_consent(cluster, pending.as_ref(), earliest));
         if expire_time <= earliest {
             return Err(Refusal::ExpireTimePassed { expire_time, now: earliest });
         }

@@ -81,7 +81,7 @@ impl Service {
         let name = &cluster.identity.name;
         let policy = self.beginnings.policies.of(name);
         let freeze = if begin.queue { self.freeze_of(&cluster.identity.key()).await? } else { None };
-        let rules = Rules { policy, freeze: freeze.as_ref() };
+        let rules = Rules { policy, freeze: freeze.as_ref(), store_id: self.store.store_id() };
         admit(begin, &rules, accepted, operation.only_starts(), name, now)
     }
 
@@ -89,7 +89,7 @@ impl Service {
     pub(super) fn default_consent(
         &self,
         cluster: &ClusterRow,
-        pending: Option<Pending>,
+        pending: Option<&Pending>,
         earliest: Timestamp,
     ) -> Timestamp {
         let approval = pending.filter(|pending| pending.approval);
@@ -109,7 +109,8 @@ impl Service {
         audit: Write,
     ) -> Result<Beginning, Refusal> {
         let queued = begin.queue.then(|| {
-            let pending = Pending { not_before: None, approval: false, starts };
+            let store_id = self.store.store_id().to_owned();
+            let pending = Pending { store_id, not_before: None, approval: false, starts };
             TaskSpec { pending: Some(pending), ..spec.clone() }
         });
         let (cluster, name) = (spec.cluster.key.clone(), spec.cluster.name.clone());

@@ -124,7 +124,8 @@ impl Service {
 
     fn rules<'a>(&'a self, task: &Task, freezes: &'a [ChangeFreeze]) -> Rules<'a> {
         let freeze = freezes.iter().find(|freeze| freeze.scope.covers(&task.spec.cluster.key));
-        Rules { policy: self.beginnings.policies.of(&task.spec.cluster.name), freeze }
+        let policy = self.beginnings.policies.of(&task.spec.cluster.name);
+        Rules { policy, freeze, store_id: self.store.store_id() }
     }
 
     /// Begins it, or does what keeps it from that. Answers until when it is left alone.

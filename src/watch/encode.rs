@@ -99,13 +99,13 @@ pub(super) fn of_task(task: &Task) -> v1::Task {
         drain: Some(spec.drain).filter(|drain| !drain.is_zero()).map(duration),
         held: task.held().filter_map(|(subtask, until)| held(spec, subtask, until)).collect(),
         rollout: spec.rollout.as_ref().and_then(|rollout| rollout_progress(task, rollout)),
-        pending: spec.pending.filter(|_| task.state.phase() == Phase::Pending).map(|it| pending(task, it)),
+        pending: spec.pending.as_ref().filter(|_| task.state.phase() == Phase::Pending).map(|it| pending(task, it)),
         approval: task.approval.as_ref().map(approval),
     }
 }
 
 /// What it waits for in words is not known to the task.
-fn pending(task: &Task, pending: Pending) -> v1::PendingTask {
+fn pending(task: &Task, pending: &Pending) -> v1::PendingTask {
     v1::PendingTask {
         not_before: pending.not_before.map(timestamp),
         approval_wanted: pending.approval,

@@ -97,7 +97,7 @@ fn wrong(content: &Content, place: usize, begun: &StoredEvent, policy: &Maintena
     if let Err(closed) = policy.admits(at, starts) {
         broken.push(format!("10: task {task} began at {at}, outside every window: {closed:?}"));
     }
-    if known.spec.pending.is_some_and(|pending| pending.not_before.is_some_and(|not_before| at < not_before)) {
+    if known.spec.pending.as_ref().is_some_and(|pending| pending.not_before.is_some_and(|not_before| at < not_before)) {
         broken.push(format!("10: task {task} began at {at}, before its moment"));
     }
     if at >= known.expire_time {

@@ -78,7 +78,7 @@ fn what_may_begin_begins_and_the_rest_waits_or_is_refused() {
     for (number, case) in cases.into_iter().enumerate() {
         let policy = MaintenancePolicy { approval: case.approval, ..mondays() };
         let freeze = case.frozen.then(freeze);
-        let rules = Rules { policy: &policy, freeze: freeze.as_ref() };
+        let rules = Rules { policy: &policy, freeze: freeze.as_ref(), store_id: "s" };
         let asked = BeginRequest { not_before: case.not_before.map(at), queue: case.queue };
         let became = admit(asked, &rules, case.risks, case.starts, "ob", at(case.now));
         let became = became.map_err(|refusal| refusal.reason()).map(|admission| match admission {
@@ -93,7 +93,7 @@ fn what_may_begin_begins_and_the_rest_waits_or_is_refused() {
 #[test]
 fn a_refusal_tells_the_next_opening() {
     let (policy, now) = (mondays(), at(TUESDAY));
-    let rules = Rules { policy: &policy, freeze: None };
+    let rules = Rules { policy: &policy, freeze: None, store_id: "s" };
     let refused = admit(BeginRequest::default(), &rules, &[], false, "ob", now);
     let closed = Closed { exclusion: None, next: Some(at(NEXT_MONDAY)) };
     assert_eq!(refused, Err(Refusal::OutsideWindow { cluster: "ob".to_owned(), from: now, closed }));

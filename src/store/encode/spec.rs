@@ -45,7 +45,8 @@ pub(super) fn to_stored(spec: &TaskSpec) -> stored::TaskSpec {
         hold: spec.hold.as_ref().map(hold),
         rollout: spec.rollout.as_ref().map(rollout),
         drain_us: micros(spec.drain),
-        pending: spec.pending.map(|pending| stored::Pending {
+        pending: spec.pending.as_ref().map(|pending| stored::Pending {
+            store_id: pending.store_id.clone(),
             not_before_us: pending.not_before.map(Timestamp::as_micros),
             approval: pending.approval,
             starts: pending.starts,
@@ -87,6 +88,7 @@ pub(super) fn from_stored(spec: stored::TaskSpec) -> Result<TaskSpec, StoreError
         rollout: spec.rollout.map(from_rollout).transpose()?,
         drain: from_micros("drain of a task", spec.drain_us)?,
         pending: spec.pending.map(|pending| Pending {
+            store_id: pending.store_id,
             not_before: pending.not_before_us.map(Timestamp::from_micros),
             approval: pending.approval,
             starts: pending.starts,
