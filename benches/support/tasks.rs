@@ -46,6 +46,13 @@ impl Operation for Nothing {
 
 /// An engine that carries such tasks through, over a store.
 pub async fn engine(store: &Arc<dyn WholeStore>, clock: &Clock) -> Arc<Engine> {
+    let engine = idle_engine(store, clock);
+    engine.recover().await.expect("a store that answers");
+    engine
+}
+
+/// One that leaves alone what it finds.
+pub fn idle_engine(store: &Arc<dyn WholeStore>, clock: &Clock) -> Arc<Engine> {
     let settings = EngineSettings {
         executor: "bench".to_owned(),
         clock: clock.clone(),
@@ -54,9 +61,7 @@ pub async fn engine(store: &Arc<dyn WholeStore>, clock: &Clock) -> Arc<Engine> {
         metrics: Default::default(),
     };
     let runtime = tokio::runtime::Handle::current();
-    let engine = Engine::new(store.clone(), store.clone(), registry(), settings, runtime);
-    engine.recover().await.expect("a store that answers");
-    engine
+    Engine::new(store.clone(), store.clone(), registry(), settings, runtime)
 }
 
 fn operation_name() -> OperationName {

@@ -3,6 +3,7 @@
 //! Run everything with `scripts/test`, one module with `scripts/test faults::crash::`.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod console_browser;
 mod domain;
 mod e2e;
 mod engine;

@@ -98,11 +98,13 @@ fn summary(shown: &Shown<'_>, looks: bool, can_look: bool) -> Markup {
     let Shown { state, visit, cluster: view, margin, .. } = *shown;
     let path = format!("/clusters/{}", view.row.id);
     let may = |call: Call| visit.may_on_cluster(call, view.row.id);
+    let (version, rest) = view.version.split_once('_').unwrap_or((&view.version, ""));
+    let build = rest.split('-').next().unwrap_or_default();
     html! {
-        dl .facts {
+        dl .facts.of-cluster {
             dt { (visit.say(Text::Status)) }
             dd { (text::badge(view.status.as_str(), text::cluster_status(visit.language, view.status))) }
-            dt { (visit.say(Text::Version)) } dd { (view.version) }
+            dt { (visit.say(Text::Version)) } dd title=(view.version) { (version) " " small { (build) } }
             dt { (visit.say(Text::GivenUpAfter)) } dd { (duration(view.row.permanent_offline_time())) }
             dt { (visit.say(Text::LastRead)) }
             dd { @if let Some(at) = view.row.observed_at { (state.moments.show(at)) } @else { "–" } }

@@ -47,7 +47,7 @@ async fn region(state: Arc<ConsoleState>, visit: Arc<Visit>) -> Result<Region, P
         @if clusters.is_empty() { p { (visit.say(Text::NoClusters)) } }
         @else {
             div .wide tabindex="0" role="region" aria-label=(visit.say(Text::Clusters)) {
-                table {
+                table .clusters {
                     thead {
                         tr {
                             @for head in [

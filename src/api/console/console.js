@@ -14,29 +14,45 @@
     notice.hidden = !text;
   };
 
+  // Where the focus is, said so that it is found in the next rendering: the nearest element with an id, and which of its links
+  // to the same address it is, or which of everything else that can have the focus.
+  const place = (active) => {
+    const home = active.closest("[id]");
+    const href = active.getAttribute("href");
+    return { id: home.id, href, index: among(home, href).indexOf(active), range: active.selectionStart };
+  };
+  const among = (home, href) => {
+    const all = [home, ...home.querySelectorAll("a[href], button, input, select, textarea, summary, [tabindex]")];
+    return all.filter((it) => it.getAttribute("href") === href);
+  };
+
   // What somebody has opened, typed or chosen stays, and so does the focus.
   const keep = () => {
     const kept = [];
     for (const element of region.querySelectorAll("[id]")) {
       if (element.tagName === "DETAILS") kept.push([element.id, "open", element.open]);
-      else if (element.matches("input, select")) kept.push([element.id, "value", element.value]);
+      else if (element.matches("[type=checkbox], [type=radio]")) kept.push([element.id, "checked", element.checked]);
+      else if (element.matches("input, select, textarea")) kept.push([element.id, "value", element.value]);
     }
     const active = document.activeElement;
-    const key = active && region.contains(active) && (active.id || active.getAttribute("href"));
-    return { kept, key, range: active && active.selectionStart };
+    return { kept, focus: active && active !== region && region.contains(active) && place(active) };
   };
-  const restore = ({ kept, key, range }) => {
+  const restore = ({ kept, focus }) => {
     for (const [id, name, value] of kept) {
       const element = document.getElementById(id);
       if (element && region.contains(element)) element[name] = value;
     }
-    if (!key) return;
-    const same = [...region.querySelectorAll("[id], [href]")].find((it) => it.id === key || it.getAttribute("href") === key);
-    if (!same) return;
+    if (!focus) return;
+    const home = document.getElementById(focus.id);
+    // What is not offered any more leaves whoever was there at the beginning of the page's content, not of the page.
+    const same = (home && among(home, focus.href)[focus.index]) || document.getElementById("content");
     same.focus({ preventScroll: true });
-    if (range != null && same.setSelectionRange) same.setSelectionRange(range, range);
+    if (focus.range != null && same.setSelectionRange) same.setSelectionRange(focus.range, focus.range);
   };
+  let shown;
   const show = (html) => {
+    if (html === shown) return;
+    shown = html;
     const before = keep();
     const wide = [...region.querySelectorAll(".wide")].map((element) => element.scrollLeft);
     region.innerHTML = html;

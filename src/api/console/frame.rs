@@ -123,7 +123,7 @@ pub fn problem(frame: &Frame<'_>, problem: &Problem) -> Response<Body> {
     let body = html! {
         p .problem role="alert" { (message) @if let Some(code) = code { " " code { (code) } } }
         @if status == StatusCode::UNAUTHORIZED { p { a href="/sign-in" { (frame.say(Text::SignIn)) } } }
-        p { a href="/" { (frame.say(Text::ToClusters)) } " " a href="/tasks" { (frame.say(Text::ToTasks)) } }
+        p .actions { a href="/" { (frame.say(Text::ToClusters)) } a href="/tasks" { (frame.say(Text::ToTasks)) } }
     };
     let mut response = page(frame, status, Page { title: frame.say(title).to_owned(), body });
     if let Problem::Refused(refusal) = problem {

@@ -15,7 +15,7 @@ const BOX_WIDTH: usize = 216;
 const BOX_HEIGHT: usize = 52;
 /// From one column to the next, and from one layer to the next.
 const COLUMN: usize = 236;
-const LAYER: usize = 84;
+const LAYER: usize = 80;
 const MARGIN: usize = 8;
 /// Letters of a name that fit into a box.
 const LETTERS: usize = 27;
@@ -23,7 +23,7 @@ const LETTERS: usize = 27;
 /// The whole graph.
 pub fn drawn(task: &Task, language: Language, now: Timestamp) -> Markup {
     let layout = Layout::of(&nodes(task));
-    let (width, height) = (layout.columns * COLUMN + MARGIN, layout.layers * LAYER);
+    let (width, height) = (extent(layout.columns, COLUMN, BOX_WIDTH), extent(layout.layers, LAYER, BOX_HEIGHT));
     let label = format!("{}: {}", Text::Graph.in_language(language), task.spec.graph.operation.name);
     html! {
         div .wide tabindex="0" role="region" aria-label=(label) {
@@ -35,6 +35,11 @@ pub fn drawn(task: &Task, language: Language, now: Timestamp) -> Markup {
             }
         }
     }
+}
+
+/// Of so many boxes in a row, with a margin around them.
+const fn extent(count: usize, step: usize, size: usize) -> usize {
+    count.saturating_sub(1) * step + size + 2 * MARGIN
 }
 
 /// What of a task decides where its nodes stand.
@@ -52,7 +57,7 @@ fn of(task: &Task, id: i64) -> Option<&Subtask> {
 
 /// Left upper corner.
 const fn corner(node: &Placed) -> (usize, usize) {
-    (MARGIN / 2 + node.half * COLUMN / 2, MARGIN + node.layer * LAYER)
+    (MARGIN + node.half * COLUMN / 2, MARGIN + node.layer * LAYER)
 }
 
 fn edges(task: &Task, layout: &Layout, node: &Placed) -> Markup {
@@ -77,9 +82,9 @@ fn boxed(subtask: &Subtask, node: &Placed, language: Language, now: Timestamp) -
     let elapsed = elapsed(subtask, now).map(|elapsed| format!(" · {elapsed}")).unwrap_or_default();
     let again = if subtask.run_time > 1 { format!(" · ×{}", subtask.run_time) } else { String::new() };
     html! {
-        a href={ "#subtask-" (node.id) } aria-label={ (name) ", " (state) } {
+        a href={ "#subtask-" (node.id) } {
             g .node.{ "state-" (subtask.state) } {
-                title { (name) }
+                @if shortened(name) != *name { title { (name) } }
                 rect x=(x) y=(y) width=(BOX_WIDTH) height=(BOX_HEIGHT) rx="6" {}
                 text x=(x + 10) y=(y + 21) { (shortened(name)) }
                 text .detail x=(x + 10) y=(y + 41) { (state) (elapsed) (again) }

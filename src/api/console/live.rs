@@ -1,8 +1,8 @@
 //! Live pages: a stream of server-sent events, each with the live region of the page as it is now, rendered as the page was.
 //! What happened is not told, only that something did: there is one rendering, and a browser that missed events misses nothing.
 //!
-//! With every event the caller is proven anew, and what it may see asked again. A region is rendered once for all that is there,
-//! however many events that are.
+//! With every event the caller is proven anew, and what it may see asked again. Renderings take turns (`turns.rs`), and a region is
+//! rendered once for all that is there when its turn comes, however many events that are.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use axum::response::IntoResponse;
 use axum::response::sse::{Event, KeepAlive, Sse};
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, FutureExt};
 use futures::stream::{self, Stream, StreamExt};
 use http::{HeaderName, HeaderValue};
 use maud::Markup;
@@ -71,7 +71,7 @@ pub fn stream(
     let permit = state.console.gatekeeper.watch(&visit.caller)?;
     let last = visit.head.headers.get("last-event-id").and_then(|last| last.to_str().ok()?.parse().ok());
     let seen = last.or_else(|| visit.query.get("seen")?.parse().ok());
-    let messages: Messages = Box::pin(messages.ready_chunks(TOGETHER));
+    let messages: Messages = Box::pin(messages.ready_chunks(TOGETHER).fuse());
     let shown = Shown { state, visit, messages, render, seen, _permit: permit };
     let first = Event::default().retry(RECONNECT).comment("live");
     let events = stream::unfold(Some(shown), |shown| async move { next(shown?).await });
@@ -83,18 +83,22 @@ pub fn stream(
 }
 
 async fn next(mut shown: Shown) -> Option<(Event, Option<Shown>)> {
-    let Some(messages) = shown.messages.next().await else {
+    let Some(mut told) = shown.messages.next().await else {
         // Nothing will change any more: the browser need not come again.
         return Some((Event::default().event("end").data("end"), None));
     };
-    if let Some(Err(refusal)) = messages.into_iter().find(Result::is_err) {
-        return Some((ended(&refusal), None));
+    let turn = shown.state.turns.next().await;
+    // What came while it waited is shown with the rest.
+    loop {
+        if let Some(Err(refusal)) = told.into_iter().find(Result::is_err) {
+            return Some((ended(&refusal), None));
+        }
+        match shown.messages.next().now_or_never().flatten() {
+            Some(more) => told = more,
+            None => break,
+        }
     }
-    let visit = match again(&shown.state, &shown.visit).await {
-        Ok(visit) => Arc::new(visit),
-        Err(refusal) => return Some((ended(&refusal), None)),
-    };
-    match (shown.render)(Arc::clone(&shown.state), visit).await {
+    match turn.take(rendered(Arc::clone(&shown.state), Arc::clone(&shown.visit), shown.render)).await {
         Ok(Region { revision, .. }) if revision.is_some() && revision == shown.seen.take() => {
             Some((Event::default().comment("as it is shown"), Some(shown)))
         }
@@ -109,6 +113,11 @@ async fn next(mut shown: Shown) -> Option<(Event, Option<Shown>)> {
         Err(Problem::Refused(refusal)) => Some((ended(&refusal), None)),
         Err(Problem::NoPage | Problem::ForeignForm) => None,
     }
+}
+
+async fn rendered(state: Arc<ConsoleState>, visit: Arc<Visit>, render: Render) -> Result<Region, Problem> {
+    let visit = again(&state, &visit).await?;
+    render(state, Arc::new(visit)).await
 }
 
 /// Who is proven by the same session now.

@@ -36,6 +36,7 @@ mod target;
 mod task;
 mod tasks;
 pub mod text;
+mod turns;
 mod verbs;
 mod visit;
 
@@ -46,6 +47,8 @@ use axum::Router;
 use crate::access::session::Sessions;
 use crate::api::auth::Gatekeeper;
 use crate::api::console::moments::Moments;
+use crate::api::console::story::Stories;
+use crate::api::console::turns::Turns;
 use crate::clock::Clock;
 use crate::config::RestConfig;
 use crate::domain::status::Risk;
@@ -76,6 +79,9 @@ pub struct Console {
 struct ConsoleState {
     console: Console,
     moments: Moments,
+    /// Of what is live.
+    turns: Turns,
+    stories: Stories,
     /// Risks that may be accepted over this listener.
     risks: Vec<Risk>,
 }
@@ -85,5 +91,8 @@ pub fn router(console: Console, rest: Router) -> Router {
     let moments = Moments::new(&console.config.time_zone);
     // Which of them are none was told when the gateway was made.
     let risks = console.config.accepted_risks.iter().filter_map(|name| name.parse().ok()).collect();
-    routes::router(&Arc::new(ConsoleState { console, moments, risks }), rest)
+    routes::router(
+        &Arc::new(ConsoleState { console, moments, turns: Turns::default(), stories: Stories::default(), risks }),
+        rest,
+    )
 }

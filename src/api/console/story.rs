@@ -1,15 +1,20 @@
 //! What happened to a task, event by event, the newest first: read from its watch, which everybody who may see the task has.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use futures::StreamExt;
-use maud::{Markup, html};
+use maud::{Markup, PreEscaped, html};
 use prost::Message;
 
 use crate::api::console::ConsoleState;
 use crate::api::console::answer::Problem;
-use crate::api::console::text::Text;
+use crate::api::console::text::{self, Text};
 use crate::api::console::visit::Visit;
+use crate::api::rest::Language;
 use crate::clock::Timestamp;
-use crate::domain::ids::{Revision, SubtaskId};
+use crate::domain::call::Call;
+use crate::domain::ids::{Revision, SubtaskId, TaskId};
 use crate::domain::task::Task;
 use crate::proto::v1;
 use crate::proto::v1::task_event::Kind;
@@ -19,8 +24,46 @@ use crate::watch::{Until, WatchTask, watch_task};
 /// Most events that are told: the last ones.
 const LIMIT: i64 = 200;
 
+/// Stories that are kept: of tasks that several look at. One has up to 100 KB.
+const KEPT: usize = 64;
+
+/// The last story of a task in each language, as it was told at a revision: whoever looks at the same task is told the same.
+#[derive(Default)]
+pub struct Stories(Mutex<HashMap<(TaskId, Language), Told>>);
+
+struct Told {
+    at: Revision,
+    story: Arc<str>,
+}
+
+impl Stories {
+    fn told(&self, task: &Task, language: Language) -> Option<Markup> {
+        let stories = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Told { at, story } = stories.get(&(task.spec.id, language))?;
+        (*at == task.revision).then(|| PreEscaped(story.to_string()))
+    }
+
+    fn keep(&self, task: &Task, language: Language, story: &Markup) {
+        let (mut stories, key) = (self.0.lock().unwrap_or_else(PoisonError::into_inner), (task.spec.id, language));
+        // Any of them: it is told again from the log.
+        if stories.len() >= KEPT
+            && !stories.contains_key(&key)
+            && let Some(any) = stories.keys().next().copied()
+        {
+            stories.remove(&any);
+        }
+        stories.insert(key, Told { at: task.revision, story: story.0.as_str().into() });
+    }
+}
+
 /// The events up to the revision that the task was read at.
 pub async fn story(state: &ConsoleState, visit: &Visit, task: &Task) -> Result<Markup, Problem> {
+    // Who may not watch it is refused below.
+    if visit.may_on_task(Call::WatchTask, task, &[])
+        && let Some(told) = state.stories.told(task, visit.language)
+    {
+        return Ok(told);
+    }
     let head = task.revision.get();
     let after = Some(Revision::new((head - LIMIT).max(0)));
     let watch = WatchTask { task: task.spec.id, after, until: Until::Closed, progress: false };
@@ -36,14 +79,16 @@ pub async fn story(state: &ConsoleState, visit: &Visit, task: &Task) -> Result<M
             Ok(Some(Carried::Snapshot(_) | Carried::Progress(_) | Carried::Bookmark(_)) | None) | Err(_) => {}
         }
     }
-    Ok(html! {
+    let story = html! {
         @if head > LIMIT { p .quiet { (visit.say(Text::Omitted)) " " (head - LIMIT) } }
         div .wide tabindex="0" role="region" aria-label=(visit.say(Text::Story)) {
             table .story {
                 tbody { @for event in events.iter().rev() { (line(state, visit, task, event)) } }
             }
         }
-    })
+    };
+    state.stories.keep(task, visit.language, &story);
+    Ok(story)
 }
 
 fn line(state: &ConsoleState, visit: &Visit, task: &Task, event: &v1::TaskEvent) -> Markup {
@@ -65,15 +110,24 @@ fn what(visit: &Visit, task: &Task, kind: &Kind) -> Markup {
         let subtask = SubtaskId::new(id).ok().and_then(|id| task.subtask(id).ok());
         subtask.map_or_else(|| id.to_string(), |subtask| subtask.spec.name.clone())
     };
+    // In the words of the badges; what is not known here is said as it came.
+    let of_task = |number: i32| {
+        let word = task_state(number);
+        word.parse().map_or(word, |state| text::task_state(visit.language, state))
+    };
+    let of_step = |number: i32| {
+        let word = subtask_state(number);
+        word.parse().map_or(word, |state| text::subtask_state(visit.language, state))
+    };
     html! {
         @match kind {
             Kind::Created(_) => { (visit.say(Text::WasAccepted)) " (" (task.spec.creator) ")" },
             Kind::TaskTransition(moved) => {
-                b { (visit.say(Text::Task)) ": " (task_state(moved.from)) " → " (task_state(moved.to)) }
+                b { (visit.say(Text::Task)) ": " (of_task(moved.from)) " → " (of_task(moved.to)) }
                 @if let Some(error) = &moved.error { ": " (error.message) }
             },
             Kind::SubtaskTransition(moved) => {
-                (moved.name) ": " (subtask_state(moved.from)) " → " (subtask_state(moved.to))
+                (moved.name) ": " (of_step(moved.from)) " → " (of_step(moved.to))
                 @if moved.run_time > 1 { " ×" (moved.run_time) }
                 @if let Some(error) = &moved.error { ": " (error.message) }
             },

@@ -10,7 +10,7 @@ use crate::api::console::text::{self, Text};
 use crate::api::console::verbs;
 use crate::api::console::visit::Visit;
 use crate::domain::call::Call;
-use crate::domain::event::{Effect, Verb};
+use crate::domain::event::{Effect, SubtaskOperation, Verb};
 use crate::domain::graph::TaskTarget;
 use crate::domain::task::{Subtask, Task};
 use crate::store::{Progress, StoredTask};
@@ -32,13 +32,16 @@ fn item(state: &ConsoleState, visit: &Visit, task: &Task, subtask: &Subtask, pro
     let id = subtask.spec.id;
     let now = state.console.clock.now();
     html! {
-        li id={ "subtask-" (id) } tabindex="-1" {
+        li .{ "state-" (subtask.state) } id={ "subtask-" (id) } tabindex="-1" {
             h3 {
                 (subtask.spec.name) " "
                 (text::badge(subtask.state.as_str(), text::subtask_state(visit.language, subtask.state)))
             }
             p .quiet {
-                (target(task, subtask)) " · " (subtask.operation) " · " (visit.say(Text::Attempt)) " " (subtask.run_time)
+                (target(task, subtask))
+                // What is common to nearly all of them is not said of each.
+                @if subtask.operation != SubtaskOperation::Execute { " · " (subtask.operation) }
+                @if subtask.run_time > 1 { " · " (visit.say(Text::Attempt)) " " (subtask.run_time) }
                 @if let Some(elapsed) = elapsed(subtask, now) { " · " (elapsed) }
                 @if subtask.effect != Effect::None { " · " (visit.say(Text::Effect)) " " (subtask.effect) }
                 @if visit.may_on_task(Call::GetSubtaskLog, task, &[]) {

@@ -54,10 +54,10 @@ async fn shown(state: &ConsoleState, visit: &Visit, stored: &StoredTask) -> Resu
         (head(state, visit, stored))
         (troubles(visit, task))
         (asked(visit, task))
-        h2 { (visit.say(Text::Graph)) }
-        (drawn(task, visit.language, now))
-        h2 { (visit.say(Text::Steps)) }
-        (subtasks::list(state, visit, stored))
+        div .flow {
+            section { h2 { (visit.say(Text::Graph)) } (drawn(task, visit.language, now)) }
+            section { h2 { (visit.say(Text::Steps)) } (subtasks::list(state, visit, stored)) }
+        }
         h2 { (visit.say(Text::Story)) }
         (story)
     };

@@ -98,7 +98,7 @@ texts! {
     StartWill: "Starts the process if it is not running, and lets the server serve again. A task at rest that stopped it is rolled back.", "如进程未运行则启动进程，并恢复服务；如存在停止该服务器的暂停任务，则回滚该任务。";
 
     // Plans.
-    PlanOf: "Stop of", "停止计划：";
+    PlanOf: "Stop of", "停止计划";
     WhatToDo: "What to do", "操作";
     StopProcess: "Stop service and process", "停止服务和进程";
     StopService: "Stop the service only", "仅停止服务";
@@ -179,7 +179,7 @@ texts! {
     Graph: "Graph", "任务图";
     Steps: "Steps", "步骤";
     Story: "What happened", "事件";
-    Attempt: "attempt", "第几次执行：";
+    Attempt: "attempt", "执行次数";
     Effect: "effect", "影响";
     Log: "Log", "日志";
     NoLines: "The log is empty.", "日志为空。";

@@ -3,7 +3,7 @@
 use http::HeaderMap;
 use http::header::ACCEPT_LANGUAGE;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Language {
     /// Chinese; also when nothing is asked for, or only languages that we do not have.
     Chinese,

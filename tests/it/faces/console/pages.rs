@@ -121,11 +121,11 @@ async fn a_task_is_drawn_and_told() {
     let graph = page.split_once("<svg").unwrap().1.split_once("</svg>").unwrap().0;
     assert_eq!((graph.matches("<rect").count(), graph.matches("class=\"edge\"").count()), (3, 2), "{graph}");
     assert!(graph.contains("node state-RUNNING") && graph.contains("node state-PENDING"));
-    for said in ["The task was accepted (anonymous)", "Step 1: READY → RUNNING", "10.0.0.2:2882"] {
+    for said in ["The task was accepted (anonymous)", "Step 1: ready → running", "10.0.0.2:2882"] {
         assert!(page.contains(said), "{said} in {page}");
     }
     let failed = admin.page("/tasks/2").await;
-    assert!(failed.contains("RUNNING → FAILED") && failed.contains("role=\"alert\""));
+    assert!(failed.contains("running → failed") && failed.contains("role=\"alert\""));
 }
 
 #[tokio::test]
