@@ -22,7 +22,7 @@ pub(super) fn lines_of_task(task: &Task) -> Span {
 /// Around the lines that it has of a subtask.
 pub(super) fn lines_of_subtask(subtask: Option<&Subtask>) -> Span {
     subtask.map_or_else(Span::none, |Subtask { spec, .. }| {
-        error_span!("subtask", id = spec.id.get(), name = spec.name.as_str())
+        error_span!("subtask", id = spec.id.get(), step = spec.name.as_str())
     })
 }
 

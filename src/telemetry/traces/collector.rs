@@ -131,7 +131,11 @@ fn words(status: &Status) -> String {
     let mut words = format!("{:?}: {}", status.code(), status.message());
     let mut source = std::error::Error::source(status);
     while let Some(cause) = source {
-        words.push_str(&format!(": {cause}"));
+        // Each may say what the one below it says.
+        let cause_words = cause.to_string();
+        if !words.contains(&cause_words) {
+            words.push_str(&format!(": {cause_words}"));
+        }
         source = cause.source();
     }
     words

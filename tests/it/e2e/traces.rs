@@ -125,6 +125,7 @@ async fn a_stop_is_one_trace_from_the_callers_span_to_the_signal() {
     }
     let sending = lines.iter().find(|line| line["message"] == "sending an effect").unwrap();
     assert_eq!(sending["span_id"], named(&spans, "Stop server").id, "{sending}");
+    assert_eq!(sending["spans"][1]["step"], "Stop server", "{sending}");
     assert!(lines.iter().all(|line| line["time"].is_string() && line["target"].is_string()), "{said}");
 }
 
