@@ -2,6 +2,7 @@
 //! answers, task, audit and log. What a collector does or does not do costs callers nothing.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
 use obsteward::clock::monotonic_now;
@@ -11,14 +12,16 @@ use obsteward::sim::Signal;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::process::Command;
 use tonic::Request;
 
+use crate::support::certificates::Authority;
 use crate::support::collector::{Caught, Collector};
 use crate::support::harness::Harness;
 use crate::support::hosts::by_grpc;
 use crate::support::http::request;
-use crate::support::program::{Started, obsteward};
-use crate::support::{PATIENCE, ServeProcess, graphs, text_of};
+use crate::support::program::{Started, end_of, obsteward};
+use crate::support::{Clients, PATIENCE, ServeProcess, graphs, text_of};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const CALLER: &str = "00f067aa0ba902b7";
@@ -229,4 +232,89 @@ async fn a_collector_that_is_dead_or_hangs_costs_nothing_and_is_said_once() {
     let without = took.iter().filter(|(endpoint, _)| endpoint.is_none()).map(|(_, took)| *took).max().unwrap();
     // A second is what one try alone lasts, if calls waited for it.
     assert!(took.iter().all(|(_, took)| *took < without + Duration::from_secs(1)), "{took:?}");
+}
+
+/// `obsteward serve` without a cluster, with a section of traces.
+fn serve(directory: &Path, traces: &str) -> Command {
+    let config = directory.join("serve.toml");
+    std::fs::write(&config, format!("[sync]\nenabled = false\n[traces]\n{traces}")).unwrap();
+    let store = directory.join("obsteward.db");
+    let (config, store) = (config.display(), store.display());
+    obsteward(&format!("serve --no-auth --listen 127.0.0.1:0 --config {config} --store {store}"))
+}
+
+/// `obsteward-trace-id` of a call.
+async fn call(service: &mut Started) -> String {
+    let said = service.err_until(|line| line.starts_with("listening on ")).await;
+    let clients = Clients::of(said.last().unwrap().trim_start_matches("listening on "));
+    let answer = clients.clusters.clone().list_clusters(v1::ListClustersRequest::default()).await.unwrap();
+    answer.metadata().get("obsteward-trace-id").unwrap().to_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_collector_is_reached_over_tls_with_the_headers_of_a_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let (authority, stranger) = (Authority::new("collectors"), Authority::new("strangers"));
+    let collector = Collector::over_tls(&authority.server(), "Bearer s3cret").await;
+    let (ca_file, headers_file) = (directory.path().join("ca.pem"), directory.path().join("headers"));
+    let traces = format!(
+        "endpoint = \"https://{}\"\nca_file = {ca_file:?}\nheaders_file = {headers_file:?}\n",
+        collector.address
+    );
+    // Not trusted; trusted, and not known by it; both.
+    for (trusted, authorization, taken) in
+        [(&stranger, "Bearer s3cret", false), (&authority, "Bearer n0body", false), (&authority, "Bearer s3cret", true)]
+    {
+        std::fs::write(&ca_file, &trusted.pem).unwrap();
+        std::fs::write(&headers_file, format!("authorization: {authorization}\n")).unwrap();
+        let mut service = Started::of(serve(directory.path(), &traces));
+        let trace = call(&mut service).await;
+        service.signal(rustix::process::Signal::TERM);
+        let ended = service.ended().await.with(0);
+        assert_eq!(ended.err.contains("spans of traces are not taken by https://"), !taken, "{}", ended.err);
+        assert!(!ended.err.contains("s3cret") && !ended.err.contains("n0body"), "{}", ended.err);
+        let caught = collector.until(|_| true).await;
+        assert_eq!(caught.iter().any(|span| span.trace == trace && span.name.ends_with("/ListClusters")), taken);
+    }
+}
+
+#[tokio::test]
+async fn traces_that_cannot_be_sent_as_configured_are_said_at_the_start() {
+    let directory = tempfile::tempdir().unwrap();
+    for (traces, said) in [
+        ("endpoint = \"otel:4317\"", "traces.endpoint: \"otel:4317\" is no collector, write http://host:port"),
+        ("endpoint = \"http://h\"\nheaders_file = \"/nothing\"", "traces.headers_file: /nothing cannot be read"),
+        ("endpoint = \"https://h\"\nca_file = \"/nothing\"", "traces.ca_file: "),
+        ("endpoint = \"http://h\"\nsample_ratio = 2", "2 is no part of all traces, write 0.0 to 1.0"),
+    ] {
+        let ended = end_of(serve(directory.path(), traces)).await;
+        assert!(ended.code != Some(0) && ended.err.contains(said), "{said}: {}", ended.err);
+    }
+}
+
+/// Whether this trace is among those that a ratio takes is the caller's to say, not the ratio's.
+#[tokio::test]
+async fn of_traces_that_begin_here_none_is_sent_when_none_is_wanted() {
+    let directory = tempfile::tempdir().unwrap();
+    let collector = Collector::over_grpc().await;
+    let mut service =
+        Started::of(serve(directory.path(), &format!("endpoint = \"http://{}\"\nsample_ratio = 0", collector.address)));
+    let said = service.err_until(|line| line.starts_with("listening on ")).await;
+    let mut clusters = Clients::of(said.last().unwrap().trim_start_matches("listening on ")).clusters;
+    for given in [None, Some(traceparent()), Some(traceparent().replace("-01", "-00")), Some("00-what".to_owned())] {
+        let mut asked = Request::new(v1::ListClustersRequest::default());
+        if let Some(given) = &given {
+            asked.metadata_mut().insert("traceparent", given.parse().unwrap());
+        }
+        let answer = clusters.list_clusters(asked).await.unwrap();
+        let trace = answer.metadata().get("obsteward-trace-id").unwrap().to_str().unwrap();
+        let own = given.is_some_and(|given| given.len() == traceparent().len());
+        assert_eq!((trace.len(), trace == TRACE), (32, own));
+    }
+    service.signal(rustix::process::Signal::TERM);
+    service.ended().await.with(0);
+    let caught = collector.until(|caught| !caught.is_empty()).await;
+    let calls: Vec<&str> = caught.iter().filter(|span| span.parent == CALLER).map(|span| span.trace.as_str()).collect();
+    assert_eq!(calls, [TRACE]);
+    assert!(caught.iter().all(|span| span.trace == TRACE), "{caught:#?}");
 }

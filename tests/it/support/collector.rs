@@ -18,9 +18,11 @@ use prost::Message;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::ServerTlsConfig;
 use tonic::{Request, Response, Status};
 
 use super::PATIENCE;
+use super::certificates::Identity;
 
 /// A span that was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +53,8 @@ impl Caught {
 #[derive(Clone)]
 pub struct Collector {
     pub address: SocketAddr,
+    /// What a call must have in its header `authorization`; `None`: anything.
+    wanted: Option<&'static str>,
     caught: Arc<watch::Sender<Vec<Caught>>>,
 }
 
@@ -59,6 +63,17 @@ impl Collector {
         let (collector, listener) = Self::bind().await;
         let service = TraceServiceServer::new(collector.clone());
         let server = tonic::transport::Server::builder().add_service(service);
+        tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
+        collector
+    }
+
+    /// The same over TLS, for whoever says this in the header `authorization`.
+    pub async fn over_tls(identity: &Identity, authorization: &'static str) -> Self {
+        let (collector, listener) = Self::bind().await;
+        let collector = Self { wanted: Some(authorization), ..collector };
+        let service = TraceServiceServer::new(collector.clone());
+        let tls = ServerTlsConfig::new().identity(identity.tonic());
+        let server = tonic::transport::Server::builder().tls_config(tls).unwrap().add_service(service);
         tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
         collector
     }
@@ -77,7 +92,7 @@ impl Collector {
 
     async fn bind() -> (Self, TcpListener) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        (Self { address: listener.local_addr().unwrap(), caught: Arc::default() }, listener)
+        (Self { address: listener.local_addr().unwrap(), wanted: None, caught: Arc::default() }, listener)
     }
 
     /// Everything that was sent once that is enough.
@@ -108,6 +123,10 @@ impl TraceService for Collector {
         &self,
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
+        let said = request.metadata().get("authorization").and_then(|said| said.to_str().ok());
+        if self.wanted.is_some_and(|wanted| said != Some(wanted)) {
+            return Err(Status::unauthenticated("who are you"));
+        }
         self.catch(request.into_inner());
         Ok(Response::new(ExportTraceServiceResponse::default()))
     }
