@@ -33,9 +33,9 @@ impl Executor {
     /// Runs a subtask until it ends, as one span of its task's trace.
     pub(super) async fn run_subtask(&self, id: SubtaskId) -> Result<(), ExitReason> {
         let task = self.current().await;
-        let lines = spans::lines_of_subtask(task.subtask(id).ok());
-        let execution = lines.in_scope(|| spans::of_execution(&task, id));
-        let ended = self.execute(task, id).instrument(execution.clone()).instrument(lines).await;
+        let execution = spans::of_execution(&task, id);
+        let lines = execution.in_scope(|| spans::lines_of_subtask(task.subtask(id).ok()));
+        let ended = self.execute(task, id).instrument(lines).instrument(execution.clone()).await;
         if !execution.is_disabled() {
             spans::executed(&execution, &*self.current().await, id);
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tracing::{Instrument, field, info_span};
+use tracing::{field, info_span};
 
 use crate::clock::monotonic_now;
 use crate::domain::effect::Permit;
@@ -13,7 +13,7 @@ use crate::domain::host::{
 };
 use crate::host::{Host, HostAddress, HostError};
 use crate::telemetry::metrics::HostMetrics;
-use crate::telemetry::traces::SPAN;
+use crate::telemetry::traces::{self, SPAN};
 
 pub(super) struct MeasuredHost {
     inner: Arc<dyn Host>,
@@ -50,7 +50,7 @@ impl MeasuredHost {
             obsteward.host.transport = self.transport,
             "error.type" = field::Empty,
         );
-        let answer = asked.instrument(span.clone()).await;
+        let answer = traces::within(&span, asked).await;
         let failed = failed(&answer);
         self.metrics.answered(call, self.transport, failed, monotonic_now() - began);
         if let Some(failed) = failed {

@@ -127,12 +127,19 @@ pub fn current() -> Option<String> {
     traceparent(&Context::current())
 }
 
+/// Works within a span of a trace without entering it: the present span stays that of the log, which what is [`carried`] from there
+/// needs. The span lasts as long as its handles.
+pub fn within<F: Future>(span: &Span, work: F) -> impl Future<Output = F::Output> {
+    let place = if span.is_disabled() { Context::current() } else { span.context() };
+    work.with_context(place)
+}
+
 /// What is done on a task of its own, for who is here: its lines and its spans are as if it was done here.
 pub fn carried<F: Future + Send>(work: F) -> impl Future<Output = F::Output> + Send
 where
     F::Output: Send,
 {
-    // The present span of the log alone would not do: it is none of a trace.
+    // Neither alone would do: a span of the log is none of a trace, and the other way round.
     work.in_current_span().with_context(Context::current())
 }
 

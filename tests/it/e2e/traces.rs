@@ -178,7 +178,12 @@ async fn a_task_remembers_its_trace_over_a_restart() {
     let task = service.clients.at_rest(task).await;
     assert_eq!((task.state(), task.trace_id.as_str()), (v1::TaskState::Successful, TRACE), "{task:#?}");
     service.terminate();
-    assert_eq!(service.last_words().await.0, Some(0));
+    let (code, said) = service.last_words().await;
+    assert_eq!(code, Some(0), "{said}");
+    for words in ["took the task over", "sending an effect", "stop observer token", "the task ended"] {
+        let line = said.lines().find(|line| line.contains(words)).unwrap_or_else(|| panic!("{words}: {said}"));
+        assert!(line.contains(&format!("trace_id={TRACE}")), "{line}");
+    }
 
     let spans = of_trace(collector.until(|spans| spans.iter().any(|span| span.name == "SIGTERM")).await);
     let call = named(&spans, "POST /api/v2/ob/clusters/{id}/servers/{serverId}/stop");
