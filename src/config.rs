@@ -5,6 +5,7 @@ mod network;
 mod notifications;
 mod rest;
 mod ssh;
+mod traces;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -18,6 +19,7 @@ pub use network::Network;
 pub use notifications::{AlertmanagerConfig, NotificationConfig, NotifiedOf, SecretUrl};
 pub use rest::{ErrorCodes, RestConfig, TaskShape};
 pub use ssh::SshConfig;
+pub use traces::{SampleRatio, TracesConfig, TracesProtocol};
 
 #[derive(Debug, Error)]
 pub enum ConfigError {
@@ -45,6 +47,8 @@ pub struct Config {
     pub limits: LimitsConfig,
     pub store: StoreConfig,
     pub log: LogConfig,
+    /// Where the spans of traces are sent.
+    pub traces: TracesConfig,
     /// The agent in this process, for observers on this machine.
     pub local_agent: LocalAgentConfig,
     /// TLS towards agents. Without it they are reached in plaintext, with it only over TLS.

@@ -115,5 +115,6 @@ pub fn spec(id: i64, cluster: i64, clock: &Clock) -> TaskSpec {
         drain: Duration::ZERO,
         graph: Graph { operation: operation_name(), subtasks: subtasks.collect() },
         facts: Vec::new(),
+        trace: None,
     }
 }

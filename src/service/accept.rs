@@ -265,6 +265,7 @@ impl Service {
             drain: asked.drain,
             graph,
             facts: former_and_target(subject),
+            trace: Some(caller.trace),
         })
     }
 }

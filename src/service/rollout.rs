@@ -300,6 +300,7 @@ impl Service {
             drain: asked.drain,
             graph,
             facts: Vec::new(),
+            trace: Some(caller.trace),
         })
     }
 }

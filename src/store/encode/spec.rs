@@ -10,6 +10,7 @@ use crate::domain::hold::{Hold, HoldUntil};
 use crate::domain::ids::{ClusterId, ClusterKey, Principal, ServerId, TaskId};
 use crate::domain::reason::Reason;
 use crate::domain::rollout::Rollout;
+use crate::domain::trace::TraceContext;
 use crate::proto::store_v1 as stored;
 use crate::proto::store_v1::hold::Until as StoredUntil;
 use crate::proto::store_v1::task_spec::Target;
@@ -46,6 +47,7 @@ pub(super) fn to_stored(spec: &TaskSpec) -> stored::TaskSpec {
         drain_us: micros(spec.drain),
         graph: Some(graph(&spec.graph)),
         facts: spec.facts.iter().map(fact::to_stored).collect(),
+        traceparent: spec.trace.map(|trace| trace.to_string()).unwrap_or_default(),
     }
 }
 
@@ -82,6 +84,8 @@ pub(super) fn from_stored(spec: stored::TaskSpec) -> Result<TaskSpec, StoreError
         drain: from_micros("drain of a task", spec.drain_us)?,
         graph: from_graph(needed("graph of a task", spec.graph)?)?,
         facts: spec.facts.into_iter().map(fact::from_stored).collect::<Result<_, _>>()?,
+        // Nothing is decided by it: what cannot be read is none.
+        trace: TraceContext::parse(&spec.traceparent),
     })
 }
 

@@ -194,6 +194,7 @@ impl Fixture {
             drain: std::time::Duration::ZERO,
             graph: Graph { operation: operation_name(), subtasks: subtasks.collect() },
             facts: Vec::new(),
+            trace: None,
         };
         let id = spec.id;
         let writes = vec![Write::AcquireLock { cluster: spec.cluster.key.clone() }];

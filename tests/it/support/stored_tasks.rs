@@ -73,6 +73,7 @@ pub fn spec(task: TaskId, cluster: ClusterId) -> TaskSpec {
             subtasks: subtasks.collect(),
         },
         facts: Vec::new(),
+        trace: None,
     }
 }
 
