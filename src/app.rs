@@ -49,6 +49,7 @@ use crate::store::access::AccessStore;
 use crate::store::replicas::ReplicaName;
 use crate::store::{StoreError, WholeStore};
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::traces;
 use crate::watch::Hub;
 use access_bootstrap::AccessConfigError;
 use notifications::Notifier;
@@ -216,7 +217,7 @@ impl App {
         };
         let bounds = bounds(config, descriptors::raise());
         let replica = ReplicaName { name: executor_name(), address: grpc.bound.to_string() };
-        let metrics = Metrics::default();
+        let metrics = Metrics { traces: traces::metrics(), ..Metrics::default() };
         let store = store::open(&config.store, replica, clock.clone(), metrics.store.clone()).await?;
         let access: Arc<dyn AccessStore> = store.clone();
         let directory = Directory::open(Arc::clone(&access)).await?;

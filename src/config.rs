@@ -6,6 +6,7 @@ mod network;
 mod notifications;
 mod rest;
 mod ssh;
+mod traces;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -20,6 +21,7 @@ pub use network::Network;
 pub use notifications::{AlertmanagerConfig, NotificationConfig, NotifiedOf, SecretUrl};
 pub use rest::{ErrorCodes, RestConfig, TaskShape};
 pub use ssh::SshConfig;
+pub use traces::{SampleRatio, TracesConfig, TracesProtocol};
 
 #[derive(Debug, Error)]
 pub enum ConfigError {
@@ -47,6 +49,8 @@ pub struct Config {
     pub limits: LimitsConfig,
     pub store: StoreConfig,
     pub log: LogConfig,
+    /// Where the spans of traces are sent.
+    pub traces: TracesConfig,
     /// The agent in this process, for observers on this machine.
     pub local_agent: LocalAgentConfig,
     /// TLS towards agents. Without it they are reached in plaintext, with it only over TLS.

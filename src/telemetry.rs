@@ -1,50 +1,66 @@
 //! The log: lines on standard error, filtered, as text or JSON. Nothing secret is ever passed to it. A stalled reader costs
-//! lines and nothing else: see `log_writer`. What is counted and measured is declared in `metrics`.
+//! lines and nothing else: see `log_writer`. What is counted and measured is declared in `metrics`, what goes into traces is sent by
+//! `traces`. May use `config`, `clock` and `net`.
 
+mod json_lines;
 mod log_writer;
 pub mod metrics;
+pub mod traces;
 
 use std::io::{IsTerminal, Write};
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use serde_json::Value;
 use tracing::Level;
 use tracing_subscriber::filter::{EnvFilter, FilterExt, filter_fn};
+use tracing_subscriber::fmt::format::JsonFields;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::clock::Clock;
-use crate::config::{LogConfig, LogFormat};
+use crate::config::{LogConfig, LogFormat, TracesConfig};
+use json_lines::JsonLines;
 use log_writer::LogWriter;
+use traces::TracesError;
 
 /// Time for the reader to take the last lines when the process ends.
 const LAST_LINES: Duration = Duration::from_millis(200);
 
 /// Set once the log of this process was started.
-static LINES: OnceLock<LogWriter> = OnceLock::new();
+static LINES: OnceLock<(LogWriter, LogFormat)> = OnceLock::new();
 
-/// Starts the log of this process; a second call changes nothing. A filter that cannot be parsed counts as `info`. Messages of
-/// other crates below `INFO` are dropped whatever the filter says: they may contain what the crates transport, passwords
-/// included. Panics are logged from then on.
-pub fn start(config: &LogConfig) {
+/// Starts the log of this process, and its traces under the name of a service; a second call changes nothing. A filter that cannot be
+/// parsed counts as `info`. Messages of other crates below `INFO` are dropped whatever the filter says: they may contain what the
+/// crates transport, passwords included. Panics are logged from then on. Call it within a runtime, which sends the spans of traces.
+pub fn start(config: &LogConfig, traces: &TracesConfig, service: &'static str) -> Result<(), TracesError> {
     if LINES.get().is_some() {
-        return;
+        return Ok(());
     }
+    let traces = traces::layer(traces, service)?;
     let lost = match config.format {
         LogFormat::Text => lost_as_text,
         LogFormat::Json => lost_as_json,
     };
     let log_writer = match LogWriter::start(std::io::stderr(), lost) {
-        Ok(log_writer) => LINES.get_or_init(|| log_writer),
-        Err(error) => return say(&format!("there is no log, its thread cannot be started: {error}")),
+        Ok(log_writer) => &LINES.get_or_init(|| (log_writer, config.format)).0,
+        Err(error) => {
+            say(&format!("there is no log, its thread cannot be started: {error}"));
+            return Ok(());
+        }
     };
     let filter = EnvFilter::try_new(&config.filter).unwrap_or_else(|_| EnvFilter::new("info"));
     let filter = filter.and(filter_fn(|metadata| *metadata.level() <= Level::INFO || is_ours(metadata.target())));
+    let filter = filter.and(filter_fn(|metadata| !traces::is_span(metadata)));
+    let registry = tracing_subscriber::registry().with(traces);
     let layer =
         tracing_subscriber::fmt::layer().with_writer(move || log_writer).with_ansi(std::io::stderr().is_terminal());
     let started = match config.format {
-        LogFormat::Text => tracing_subscriber::registry().with(layer.with_filter(filter)).try_init(),
-        LogFormat::Json => tracing_subscriber::registry().with(layer.json().with_filter(filter)).try_init(),
+        LogFormat::Text => registry.with(layer.with_filter(filter)).try_init(),
+        LogFormat::Json => {
+            let layer = layer.fmt_fields(JsonFields::new()).event_format(JsonLines);
+            registry.with(layer.with_filter(filter)).try_init()
+        }
     };
     if let Err(error) = started {
         tracing::debug!("the log was started already: {error}");
@@ -59,20 +75,22 @@ pub fn start(config: &LogConfig) {
         };
         tracing::error!("thread {:?}: {panic}{backtrace}", thread.name().unwrap_or("unnamed"));
     }));
+    Ok(())
 }
 
 /// Prints a line that is no event, such as where a program listens: through the log once that was started, so that nothing
 /// waits for its reader. A closed standard error is ignored.
 pub fn say(line: &str) {
     match LINES.get() {
-        Some(log_writer) => log_writer.push(format!("{line}\n").into_bytes()),
+        Some((log_writer, LogFormat::Text)) => log_writer.push(format!("{line}\n").into_bytes()),
+        Some((log_writer, LogFormat::Json)) => log_writer.push(as_json("INFO", line, []).into_bytes()),
         None => _ = writeln!(std::io::stderr().lock(), "{line}"),
     }
 }
 
 /// Waits a moment at most for the reader to take what was logged. Call it before the process ends.
 pub fn flush() {
-    if let Some(log_writer) = LINES.get() {
+    if let Some((log_writer, _)) = LINES.get() {
         log_writer.flush(LAST_LINES);
     }
 }
@@ -86,13 +104,13 @@ fn lost_as_text(lost: u64) -> String {
 }
 
 fn lost_as_json(lost: u64) -> String {
-    let line = serde_json::json!({
-        "timestamp": Clock::system().now().to_string(),
-        "level": "WARN",
-        "fields": { "message": lost_words(lost), "lost": lost },
-        "target": module_path!(),
-    });
-    format!("{line}\n")
+    as_json("WARN", &lost_words(lost), [("lost".to_owned(), lost.into())])
+}
+
+fn as_json(level: &str, message: &str, fields: impl IntoIterator<Item = (String, Value)>) -> String {
+    let mut line = json_lines::line(level, module_path!(), message);
+    line.insert("fields".to_owned(), Value::Object(fields.into_iter().collect()));
+    format!("{}\n", Value::Object(line))
 }
 
 fn is_ours(target: &str) -> bool {

@@ -116,5 +116,6 @@ pub fn spec(id: i64, cluster: i64, clock: &Clock) -> TaskSpec {
         pending: None,
         graph: Graph { operation: operation_name(), subtasks: subtasks.collect() },
         facts: Vec::new(),
+        trace: None,
     }
 }

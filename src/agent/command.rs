@@ -87,9 +87,29 @@ pub struct AgentArgs {
         ]
     )]
     pub stdio: bool,
+    /// Where spans of traces are sent.
+    #[command(flatten)]
+    pub traces: TracesArgs,
     /// Something else than to serve.
     #[command(subcommand)]
     pub command: Option<AgentCommand>,
+}
+
+/// Where an agent sends the spans of traces. It sends those of calls whose trace the service sends.
+#[derive(Clone, Debug, Default, Args)]
+pub struct TracesArgs {
+    /// Collector of traces (OTLP), for example http://127.0.0.1:4317; without it no span is made.
+    #[arg(long, value_name = "URL", env = "OBSTEWARD_AGENT_TRACES_ENDPOINT")]
+    pub traces_endpoint: Option<String>,
+    /// Whether it is spoken to in HTTP/1.1 with protobuf instead of gRPC.
+    #[arg(long, requires = "traces_endpoint")]
+    pub traces_http: bool,
+    /// File with the headers that go with spans, a line each: name: value.
+    #[arg(long, value_name = "FILE", requires = "traces_endpoint")]
+    pub traces_headers_file: Option<PathBuf>,
+    /// Authorities of the collector's certificate, in PEM; without it those of the system.
+    #[arg(long, value_name = "FILE", requires = "traces_endpoint")]
+    pub traces_ca_file: Option<PathBuf>,
 }
 
 /// What `obsteward agent` can do besides serving.

@@ -16,6 +16,7 @@ use crate::agent::calls::Calls;
 use crate::agent::clients::Clients;
 use crate::agent::refusal::AgentRefusal;
 use crate::agent::service::Agent;
+use crate::agent::spans;
 use crate::agent::wire;
 use crate::net::bounds::ListenerLimits;
 use crate::net::connections::Connections;
@@ -30,6 +31,8 @@ use crate::proto::rpc::ErrorInfo;
 
 /// Domain of our `ErrorInfo`.
 pub const ERROR_DOMAIN: &str = "obsteward";
+/// In which a call says the trace that it is made for, as W3C Trace Context has it.
+pub const TRACEPARENT: &str = "traceparent";
 /// A request is a few hundred bytes; paths may be long.
 const LARGEST_REQUEST: usize = 64 << 10;
 /// Calls in flight per connection.
@@ -67,33 +70,41 @@ impl HostAgentService for HostAgent {
         &self,
         request: Request<pb::FindObserverRequest>,
     ) -> Result<Response<pb::FindObserverResponse>, Status> {
-        let request = request.into_inner();
-        let target = wire::target(request.target).map_err(status)?;
-        let (found, ticket) = if request.arm {
-            let fence = wire::fence(request.fence).map_err(status)?;
-            self.0.arm(&target, &fence).await.map_err(status)?
-        } else {
-            (self.0.find(&target).await.map_err(status)?, None)
+        let answering = async |request: pb::FindObserverRequest| {
+            let target = wire::target(request.target).map_err(status)?;
+            let (found, ticket) = if request.arm {
+                let fence = wire::fence(request.fence).map_err(status)?;
+                self.0.arm(&target, &fence).await.map_err(status)?
+            } else {
+                (self.0.find(&target).await.map_err(status)?, None)
+            };
+            Ok(Response::new(wire::found_message(found, ticket)))
         };
-        Ok(Response::new(wire::found_message(found, ticket)))
+        spans::answered("FindObserver", request, answering).await
     }
 
     async fn stop_observer(
         &self,
         request: Request<pb::StopObserverRequest>,
     ) -> Result<Response<pb::StopObserverResponse>, Status> {
-        let request = wire::stop_request(request.into_inner()).map_err(status)?;
-        let stopped = self.0.stop(request).await.map_err(status)?;
-        Ok(Response::new(wire::stopped_message(stopped)))
+        let answering = async |request| {
+            let request = wire::stop_request(request).map_err(status)?;
+            let stopped = self.0.stop(request).await.map_err(status)?;
+            Ok(Response::new(wire::stopped_message(stopped)))
+        };
+        spans::answered("StopObserver", request, answering).await
     }
 
     async fn start_observer(
         &self,
         request: Request<pb::StartObserverRequest>,
     ) -> Result<Response<pb::StartObserverResponse>, Status> {
-        let request = wire::start_request(request.into_inner()).map_err(status)?;
-        let started = self.0.start(request).await.map_err(status)?;
-        Ok(Response::new(wire::started_message(started)))
+        let answering = async |request| {
+            let request = wire::start_request(request).map_err(status)?;
+            let started = self.0.start(request).await.map_err(status)?;
+            Ok(Response::new(wire::started_message(started)))
+        };
+        spans::answered("StartObserver", request, answering).await
     }
 }
 

@@ -1,5 +1,5 @@
 //! What runs on a database host: finds the process of one observer, ends it when everything is proven, and starts it again.
-//! It knows nothing of the layers above; it uses `domain`, `clock`, `proto` and `net`, and is the only module that signals
+//! It knows nothing of the layers above; it uses `domain`, `clock`, `proto`, `net` and `telemetry`, and is the only module that signals
 //! and starts observers.
 
 mod answer;
@@ -28,6 +28,7 @@ mod refusal;
 mod service;
 mod settings;
 mod signal;
+mod spans;
 mod start;
 mod stdio;
 mod supervisor;

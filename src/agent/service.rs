@@ -18,11 +18,13 @@ use crate::agent::process::{Outcome, Search};
 use crate::agent::refusal::AgentRefusal;
 use crate::agent::settings::{AgentConfig, Timing};
 use crate::agent::signal::SignalOutcome;
+use crate::agent::spans;
 use crate::agent::supervisor::Supervisor;
 use crate::agent::ticket::Tickets;
 use crate::domain::host::{
     CallerFence, Ended, Finding, MaySignal, ObserverIdentity, ObserverTarget, ProcessReport, Ticket,
 };
+use crate::telemetry::traces;
 
 /// Longest time between SIGTERM and SIGKILL.
 pub const LONGEST_GRACE: Duration = Duration::from_secs(600);
@@ -143,7 +145,7 @@ impl<M: Machine> Agent<M> {
         }
         let agent = self.clone();
         // On a task of its own: a caller that goes away between SIGTERM and SIGKILL must not leave half a stop behind.
-        match tokio::spawn(async move { agent.run_stop(request).await }).await {
+        match tokio::spawn(traces::carried(async move { agent.run_stop(request).await })).await {
             Ok(result) => result,
             Err(error) => Ok(Stopped::Unknown { evidence: format!("the stop was cut off ({error}), look again") }),
         }
@@ -218,28 +220,35 @@ impl<M: Machine> Agent<M> {
         let refused = |error: std::io::Error| AgentRefusal::NotPermitted {
             reason: format!("{} could not be signalled: {error}", request.identity),
         };
-        match held.terminate().map_err(refused)? {
-            SignalOutcome::Gone => return Ok(gone()),
-            SignalOutcome::Delivered => {}
-        }
-        if held.ended_within(request.grace).await {
-            return Ok(Answer::Terminated { evidence: format!("pid {} ended after SIGTERM", request.identity.pid) });
+        let pid = request.identity.pid;
+        let terminating = async {
+            match held.terminate().map_err(refused)? {
+                SignalOutcome::Gone => Ok(None),
+                SignalOutcome::Delivered => Ok(Some(held.ended_within(request.grace).await)),
+            }
+        };
+        match spans::signal("SIGTERM", pid, terminating).await? {
+            None => return Ok(gone()),
+            Some(true) => return Ok(Answer::Terminated { evidence: format!("pid {pid} ended after SIGTERM") }),
+            Some(false) => {}
         }
         let still_there = |why: String| Answer::StillThere { evidence: format!("{} {why}", request.identity) };
-        match held.kill() {
-            Err(error) => return Ok(still_there(format!("got SIGTERM, but SIGKILL could not be sent: {error}"))),
-            Ok(SignalOutcome::Gone) => {
-                return Ok(Answer::Terminated {
-                    evidence: format!("pid {} ended after SIGTERM", request.identity.pid),
-                });
+        let killing = async {
+            match held.kill()? {
+                SignalOutcome::Gone => Ok(None),
+                SignalOutcome::Delivered => Ok(Some(held.ended_within(self.0.timing.kill_wait).await)),
             }
-            Ok(SignalOutcome::Delivered) => {}
-        }
-        let grace = request.grace;
-        if held.ended_within(self.0.timing.kill_wait).await {
-            let evidence =
-                format!("pid {} did not end within {grace:?} of SIGTERM and ended after SIGKILL", request.identity.pid);
-            return Ok(Answer::Killed { evidence });
+        };
+        let killed: std::io::Result<_> = spans::signal("SIGKILL", pid, killing).await;
+        match killed {
+            Err(error) => return Ok(still_there(format!("got SIGTERM, but SIGKILL could not be sent: {error}"))),
+            Ok(None) => return Ok(Answer::Terminated { evidence: format!("pid {pid} ended after SIGTERM") }),
+            Ok(Some(true)) => {
+                let grace = request.grace;
+                let evidence = format!("pid {pid} did not end within {grace:?} of SIGTERM and ended after SIGKILL");
+                return Ok(Answer::Killed { evidence });
+            }
+            Ok(Some(false)) => {}
         }
         Ok(still_there(format!("got SIGTERM and SIGKILL and had not ended {:?} later", self.0.timing.kill_wait)))
     }

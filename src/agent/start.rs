@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::MutexGuard;
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use crate::agent::answer::Answer;
 use crate::agent::launcher::LaunchError;
@@ -18,8 +19,10 @@ use crate::agent::machine::{Machine, NewProcess};
 use crate::agent::process::{Outcome, Search};
 use crate::agent::refusal::AgentRefusal;
 use crate::agent::service::{Agent, Inner, unanswered};
+use crate::agent::spans;
 use crate::clock;
 use crate::domain::host::{CallerFence, ObserverIdentity, ObserverTarget, Ticket};
+use crate::telemetry::traces;
 
 /// Longest time that a new process is watched.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(600);
@@ -86,7 +89,7 @@ impl<M: Machine> Agent<M> {
         }
         let agent = self.clone();
         // On a task of its own: a caller that goes away must not leave a start behind of which nothing is recorded.
-        match tokio::spawn(async move { agent.run_start(request).await }).await {
+        match tokio::spawn(traces::carried(async move { agent.run_start(request).await })).await {
             Ok(result) => result,
             Err(error) => Ok(Started::Unknown { evidence: format!("the start was cut off ({error}), look again") }),
         }
@@ -118,13 +121,16 @@ impl<M: Machine> Agent<M> {
             Plan::Launch(orders) => orders,
             Plan::Nothing(answer) => return Ok(answer),
         };
-        let launched = self.0.machine.launch(orders).await;
-        let new = launched.map_err(|error| match error {
-            LaunchError::Exhausted(problem) => AgentRefusal::HostExhausted { problem },
-            LaunchError::Failed(problem) => AgentRefusal::LaunchFailed { problem },
-        })?;
-        // From here on nothing may be called a refusal.
-        Ok(self.watch(request, &new, turn).await)
+        let launching = async {
+            let launched = self.0.machine.launch(orders).await;
+            let new = launched.map_err(|error| match error {
+                LaunchError::Exhausted(problem) => AgentRefusal::HostExhausted { problem },
+                LaunchError::Failed(problem) => AgentRefusal::LaunchFailed { problem },
+            })?;
+            // From here on nothing may be called a refusal.
+            Ok(self.watch(request, &new, turn).await)
+        };
+        launching.instrument(spans::of_launch()).await
     }
 
     /// Watches until the new process listens, is gone, or the wait is over.

@@ -10,8 +10,7 @@ use http::header::HOST;
 use http::request::Parts;
 use http::uri::Authority;
 use http::{Extensions, HeaderMap};
-use tracing::info;
-use uuid::Uuid;
+use tracing::{Instrument, info, info_span};
 
 use crate::access::credentials::Credentials;
 use crate::access::session::Sessions;
@@ -25,9 +24,11 @@ use crate::domain::ids::Principal;
 use crate::domain::permission::Rights;
 use crate::domain::reason::Reason;
 use crate::domain::refusal::{AuthFailure, Refusal};
+use crate::domain::trace::TraceContext;
 use crate::net::peer::Peer;
 use crate::net::unauthenticated::ConnectionGuard;
 use crate::service::Caller;
+use crate::telemetry::traces::SPAN;
 
 /// Everybody's name while authentication is switched off.
 pub const ANONYMOUS: &str = "anonymous";
@@ -122,7 +123,7 @@ impl Gatekeeper {
 
     /// Whether the proof of a request needs its body: what an access key signs does. What the head alone shows to be wrong
     /// is refused here, before anything of the body is read.
-    pub fn needs_body(&self, headers: &HeaderMap, peer: &Peer, trace_id: &str) -> Result<bool, Denied> {
+    pub fn needs_body(&self, headers: &HeaderMap, peer: &Peer, trace: TraceContext) -> Result<bool, Denied> {
         let Some(authenticator) = &self.authenticator else { return Ok(false) };
         let client = peer.client(headers);
         let judged = match proofs(headers, None, peer, client.ip()) {
@@ -139,14 +140,19 @@ impl Gatekeeper {
             Err(why) => Err(Refusal::Unauthenticated { why }),
         };
         judged.map_err(|refusal| {
-            info!(trace_id, address = %client, refusal = ?refusal, "not admitted");
+            info!(trace_id = %trace.trace_id(), address = %client, refusal = ?refusal, "not admitted");
             Denied { refusal, rate: None }
         })
     }
 
     /// Proves the caller of a request, as [`Self::admit`] does; its connection is not a stranger's any more. `body`: what came of
     /// it, on a face where signatures prove something.
-    pub async fn admit_request(&self, head: &Parts, body: Option<&[u8]>, trace_id: &str) -> Result<Admitted, Denied> {
+    pub async fn admit_request(
+        &self,
+        head: &Parts,
+        body: Option<&[u8]>,
+        trace: TraceContext,
+    ) -> Result<Admitted, Denied> {
         let signed = body.map(|body| SignedParts {
             method: head.method.as_str(),
             path: head.uri.path(),
@@ -157,7 +163,7 @@ impl Gatekeeper {
             },
             body,
         });
-        let admitted = self.admit(&head.headers, signed, &peer(&head.extensions), trace_id).await?;
+        let admitted = self.admit(&head.headers, signed, &peer(&head.extensions), trace).await?;
         if let Some(guard) = head.extensions.get::<ConnectionGuard>() {
             guard.known();
         }
@@ -171,10 +177,10 @@ impl Gatekeeper {
         headers: &HeaderMap,
         signed: Option<SignedParts<'_>>,
         peer: &Peer,
-        trace_id: &str,
+        trace: TraceContext,
     ) -> Result<Admitted, Denied> {
         let client = peer.client(headers);
-        let proven = self.prove(|| proofs(headers, signed, peer, client.ip()), client, trace_id).await;
+        let proven = self.prove(|| proofs(headers, signed, peer, client.ip()), client, trace).await;
         self.counted(proven?)
     }
 
@@ -185,9 +191,9 @@ impl Gatekeeper {
         &self,
         head: &Parts,
         presented: Option<Credentials>,
-        trace_id: &str,
+        trace: TraceContext,
     ) -> Result<Caller, Denied> {
-        let admitted = self.counted(self.visitor(head, presented, trace_id).await?)?;
+        let admitted = self.counted(self.visitor(head, presented, trace).await?)?;
         if let Some(guard) = head.extensions.get::<ConnectionGuard>() {
             guard.known();
         }
@@ -199,7 +205,7 @@ impl Gatekeeper {
         &self,
         head: &Parts,
         presented: Option<Credentials>,
-        trace_id: &str,
+        trace: TraceContext,
     ) -> Result<Caller, Denied> {
         let peer = peer(&head.extensions);
         let client = peer.client(&head.headers);
@@ -212,37 +218,39 @@ impl Gatekeeper {
                 signed: None,
             }),
         };
-        self.prove(proofs, client, trace_id).await
+        self.prove(proofs, client, trace).await
     }
 
     async fn prove<'a>(
         &self,
         proofs: impl FnOnce() -> Result<PresentedCredentials<'a>, AuthFailure>,
         client: SocketAddr,
-        trace_id: &str,
+        trace: TraceContext,
     ) -> Result<Caller, Denied> {
         let proven = match &self.authenticator {
             None => Ok(None),
             Some(authenticator) => match proofs() {
-                Ok(proofs) => authenticator.prove(proofs).await.map(Some),
+                Ok(proofs) => {
+                    let proving = info_span!(target: SPAN, "authentication");
+                    authenticator.prove(proofs).instrument(proving).await.map(Some)
+                }
                 Err(why) => Err(Refusal::Unauthenticated { why }),
             },
         };
-        let identity = proven.map_err(|refusal| denied(refusal, None, trace_id, &client))?;
+        let identity = proven.map_err(|refusal| denied(refusal, None, trace, &client))?;
         let (principal, user, rights, proof) = match identity {
             Some(identity) => (identity.principal, Some(identity.user), identity.rights, identity.proof),
             None => (Principal::new(ANONYMOUS), None, Arc::new(Rights::everything()), Arc::default()),
         };
         let address = if client.port() == 0 { client.ip().to_string() } else { client.to_string() };
-        let trace_id = trace_id.to_owned();
-        Ok(Caller { principal, user, rights, proof, address, trace_id, reason: Reason::default() })
+        Ok(Caller { principal, user, rights, proof, address, trace, reason: Reason::default() })
     }
 
     fn counted(&self, caller: Caller) -> Result<Admitted, Denied> {
         let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
         match rates.take(&caller.principal, monotonic_now()) {
             (Ok(()), rate) => Ok(Admitted { caller, rate }),
-            (Err(refusal), rate) => Err(denied(refusal, rate, &caller.trace_id, &caller.address)),
+            (Err(refusal), rate) => Err(denied(refusal, rate, caller.trace, &caller.address)),
         }
     }
 
@@ -257,9 +265,9 @@ impl Gatekeeper {
     }
 }
 
-fn denied(refusal: Refusal, rate: Option<Rate>, trace_id: &str, address: &dyn fmt::Display) -> Denied {
+fn denied(refusal: Refusal, rate: Option<Rate>, trace: TraceContext, address: &dyn fmt::Display) -> Denied {
     // Which user was named is not logged: people write passwords into the wrong field.
-    info!(trace_id, %address, refusal = ?refusal, "not admitted");
+    info!(trace_id = %trace.trace_id(), %address, refusal = ?refusal, "not admitted");
     Denied { refusal, rate }
 }
 
@@ -319,24 +327,5 @@ fn single<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a [
         (None, _) => Ok(None),
         (Some(value), None) => Ok(Some(value.as_bytes())),
         (Some(_), Some(_)) => Err(AuthFailure::Repeated(name)),
-    }
-}
-
-/// A new trace: 16 hex digits, as OCP writes them.
-pub fn trace_id() -> String {
-    let (high, low) = Uuid::new_v4().as_u64_pair();
-    // Both halves hold fixed bits; their sum does not.
-    format!("{:016x}", high ^ low)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn traces_are_16_hex_digits_and_differ() {
-        let (one, other) = (trace_id(), trace_id());
-        assert_ne!(one, other);
-        assert!(one.len() == 16 && one.chars().all(|digit| digit.is_ascii_hexdigit()));
     }
 }

@@ -1,5 +1,5 @@
 //! How callers reach us: authentication, validation, translation, and the words of a refusal. No decisions. This module may
-//! use `service`, `watch`, `access`, the types of `store`, `domain`, `clock`, `proto`, `config`, `net` and `telemetry::metrics`.
+//! use `service`, `watch`, `access`, the types of `store`, `domain`, `clock`, `proto`, `config`, `net` and `telemetry`.
 //! The probes ask the store one question.
 
 pub mod auth;
@@ -14,3 +14,4 @@ pub mod limits;
 pub mod metrics;
 pub mod probes;
 pub mod rest;
+mod trace;

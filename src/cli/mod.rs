@@ -70,7 +70,12 @@ use failure::Failure;
 use login::LoginOptions;
 use output::{Form, Output};
 
+use crate::agent::AgentArgs;
+use crate::config::{LogConfig, TracesConfig, TracesProtocol};
 use crate::domain::reason::Reason;
+
+/// Time for the collector of traces to take the last spans when the process ends.
+const LAST_SPANS: Duration = Duration::from_secs(2);
 
 /// Takes OceanBase servers out of service safely
 #[derive(Debug, Parser)]
@@ -335,8 +340,23 @@ async fn run(cli: Cli) -> ExitCode {
             failure.exit()
         }
     };
+    crate::telemetry::traces::flush(LAST_SPANS).await;
     crate::telemetry::flush();
     exit.into()
+}
+
+fn agent_traces(AgentArgs { traces: args, command, .. }: &AgentArgs) -> TracesConfig {
+    // What only helps an agent makes no spans.
+    if command.is_some() {
+        return TracesConfig::default();
+    }
+    TracesConfig {
+        endpoint: args.traces_endpoint.clone(),
+        protocol: if args.traces_http { TracesProtocol::HttpProtobuf } else { TracesProtocol::Grpc },
+        headers_file: args.traces_headers_file.clone(),
+        ca_file: args.traces_ca_file.clone(),
+        ..TracesConfig::default()
+    }
 }
 
 async fn dispatch(cli: Cli, output: &Output) -> Result<Exit, Failure> {
@@ -345,7 +365,9 @@ async fn dispatch(cli: Cli, output: &Output) -> Result<Exit, Failure> {
         Command::Serve(args) => serve::run(args).await,
         Command::CheckConfig(args) => check_config::run(args, output),
         Command::Agent(args) => {
-            crate::telemetry::start(&crate::config::LogConfig::default());
+            let traces = agent_traces(&args);
+            crate::telemetry::start(&LogConfig::default(), &traces, "obsteward-agent")
+                .map_err(|error| Failure::Usage(error.to_string()))?;
             crate::agent::run(args).await.map_err(|error| Failure::Local(error.to_string()))?;
             Ok(Exit::Done)
         }

@@ -76,7 +76,7 @@ impl ServeArgs {
 
 pub async fn run(args: ServeArgs) -> Result<Exit, Failure> {
     let config = args.config()?;
-    telemetry::start(&config.log);
+    telemetry::start(&config.log, &config.traces, "obsteward").map_err(|error| Failure::Usage(error.to_string()))?;
     let local = |error: std::io::Error| Failure::Local(format!("cannot listen for signals: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(local)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(local)?;

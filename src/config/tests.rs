@@ -53,6 +53,7 @@ const SETTINGS: &[(&str, &[&str])] = &[
     ("store", &["path", "url", "password_file", "tail_interval_millis", "key_file"]),
     ("store.tls", STORE_TLS),
     ("log", &["filter", "format"]),
+    ("traces", &["endpoint", "protocol", "headers_file", "ca_file", "sample_ratio", "timeout_seconds"]),
     ("local_agent", &["state_directory", "safe_units", "homes", "one_end_per_seconds"]),
     ("agents", &["ca_file", "cert_file", "key_file"]),
     (
@@ -172,6 +173,20 @@ fn times_of_notifications_are_kept_in_their_range() {
         assert_eq!((webhook.nearly_given_up().as_secs(), alertmanager.silence().as_secs()), (nearly, silence));
         assert_eq!((webhook.timeout().as_secs(), alertmanager.timeout().as_secs()), (timeout, timeout));
     }
+}
+
+#[test]
+fn settings_of_traces_are_kept_in_their_range() {
+    let read = |text: &str| toml::from_str::<Config>(&format!("[traces]\n{text}")).map(|config| config.traces);
+    for (seconds, timeout) in [(0, 1), (10, 10), (1_u64 << 40, 60)] {
+        assert_eq!(read(&format!("timeout_seconds = {seconds}")).unwrap().timeout().as_secs(), timeout);
+    }
+    assert_eq!(read("sample_ratio = 1").unwrap().sample_ratio, SampleRatio::ALL);
+    for wrong in ["-0.1", "1.5", "nan", "2"] {
+        let said = read(&format!("sample_ratio = {wrong}")).unwrap_err().to_string();
+        assert!(said.contains("write 0.0 to 1.0"), "{said}");
+    }
+    assert!(read("protocol = \"http/json\"").is_err());
 }
 
 #[test]

@@ -15,6 +15,7 @@ use crate::domain::ids::{
 use crate::domain::reason::Reason;
 use crate::domain::rollout::Rollout;
 use crate::domain::status::{OverriddenBy, Risk, StopType};
+use crate::domain::trace::TraceContext;
 use crate::domain::words::words;
 
 words!(
@@ -289,6 +290,8 @@ pub struct TaskSpec {
     pub graph: Graph,
     /// What was known at acceptance.
     pub facts: Vec<Fact>,
+    /// The request that made it, in its trace; `None`: it was made before that was kept.
+    pub trace: Option<TraceContext>,
 }
 
 impl TaskSpec {

@@ -37,6 +37,7 @@ pub mod status;
 pub mod stop_target;
 pub mod store_home;
 pub mod task;
+pub mod trace;
 pub mod words;
 
 pub use words::UnknownWord;

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use tracing::Instrument;
+
 use crate::clock::Clock;
 use crate::domain::decide::{Input, TaskRefusal, create, decide};
 use crate::domain::event::{Event, EventKind, Phase, TaskSpec};
@@ -10,6 +12,7 @@ use crate::domain::ids::{Fence, Revision, Seq, TaskId};
 use crate::domain::task::Task;
 use crate::engine::error::{BrokenInvariant, EngineError};
 use crate::engine::measuring::measure;
+use crate::engine::spans;
 use crate::engine::step::Registry;
 use crate::store::{Author, Commit, CommitOutcome, Store, StoreError, TaskRow, Write};
 use crate::telemetry::metrics::TaskMetrics;
@@ -67,8 +70,9 @@ impl Committer {
             events.push(event);
         }
         let row = Some(TaskRow::of(&task));
+        let span = spans::of_commit(&task, events.len());
         let commit = Commit { task: id, after: Revision::ZERO, author, events, row, writes };
-        Ok(match self.store.submit(commit).outcome().await? {
+        Ok(match self.store.submit(commit).outcome().instrument(span).await? {
             CommitOutcome::Committed { fence, seq, .. } => {
                 measure(&self.metrics, None, &task);
                 WriteOutcome::Done { task: Arc::new(task), fence, seq: Some(seq) }
@@ -103,7 +107,8 @@ impl Committer {
                 return Ok(WriteOutcome::Done { task: before, fence, seq: None });
             }
             let (after, commit) = self.prepare(&before, kinds, at, &author, &writes)?;
-            match self.store.submit(commit).outcome().await? {
+            let span = spans::of_commit(&after, commit.events.len());
+            match self.store.submit(commit).outcome().instrument(span).await? {
                 CommitOutcome::Committed { fence, seq, .. } => {
                     measure(&self.metrics, Some(&*before), &after);
                     return Ok(WriteOutcome::Done { task: Arc::new(after), fence, seq: Some(seq) });

@@ -15,6 +15,7 @@ mod policy;
 mod requests;
 mod scheduler;
 mod sightings;
+mod spans;
 mod step;
 mod stepping;
 mod waiting;

@@ -14,6 +14,7 @@ use crate::engine::commit::WriteOutcome;
 use crate::engine::error::{BrokenInvariant, EngineError};
 use crate::engine::scheduler::Engine;
 use crate::engine::sightings::{Situation, has_share};
+use crate::engine::spans;
 use crate::store::replicas::{OwnedTask, ReplicaState};
 use crate::store::{Author, StoreError};
 
@@ -227,7 +228,9 @@ impl Engine {
         match self.committer().write(&task, input, Author::Owner { fence }, |_| Vec::new()).await? {
             WriteOutcome::Done { task, .. } => {
                 self.metrics().taken_over();
-                tracing::info!(task = id.get(), fence = fence.get(), state = %task.state, "took the task over");
+                spans::lines_of_task(&task).in_scope(|| {
+                    tracing::info!(task = id.get(), fence = fence.get(), state = %task.state, "took the task over");
+                });
                 if task.state.phase() == Phase::Moving {
                     self.spawn(task, fence, lease, true);
                 }

@@ -9,6 +9,7 @@ use futures::FutureExt;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 use crate::clock::{BootClock, Clock};
 use crate::domain::approval::PlanDigest;
@@ -24,6 +25,7 @@ use crate::engine::failpoints::Failpoints;
 use crate::engine::lease::{ReplicaLease, TaskLease};
 use crate::engine::requests::Requests;
 use crate::engine::sightings::Sightings;
+use crate::engine::spans;
 use crate::engine::step::Registry;
 use crate::store::replicas::{OwnedTask, Replicas};
 use crate::store::{Author, Store, Write};
@@ -209,6 +211,7 @@ impl Engine {
             running.insert(id, Running { fence, requested: Arc::clone(&requested) });
         }
         let engine = Arc::clone(self);
+        let lines = spans::lines_of_task(&task);
         let executor = Executor::new(
             Arc::clone(&self.store),
             self.committer.clone(),
@@ -245,7 +248,7 @@ impl Engine {
                 }
             }
         };
-        self.tracker.spawn_on(work, &self.runtime);
+        self.tracker.spawn_on(work.instrument(lines), &self.runtime);
     }
 
     fn forget(&self, task: TaskId, fence: Fence) {

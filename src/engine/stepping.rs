@@ -1,7 +1,10 @@
 //! The driver of one subtask, forward and back: it looks, acts, commits and waits as the step's policy (`policy`) says.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 use std::time::Duration;
+
+use tracing::Instrument;
 
 use crate::clock::{Timestamp, monotonic_now};
 use crate::domain::attempt::RecordedIntent;
@@ -12,6 +15,7 @@ use crate::domain::task::Task;
 use crate::engine::acting::Attempt;
 use crate::engine::executor::{Executor, ExitReason};
 use crate::engine::policy::{Ending, Next, Note, Policy, Situation, Turn};
+use crate::engine::spans;
 use crate::engine::step::{Observation, ProgressReport, Step, StepContext, Unresolved};
 use crate::engine::waiting::Waiting;
 use crate::store::Write;
@@ -26,8 +30,19 @@ enum Execution {
 }
 
 impl Executor {
+    /// Runs a subtask until it ends, as one span of its task's trace.
     pub(super) async fn run_subtask(&self, id: SubtaskId) -> Result<(), ExitReason> {
         let task = self.current().await;
+        let execution = spans::of_execution(&task, id);
+        let lines = execution.in_scope(|| spans::lines_of_subtask(task.subtask(id).ok()));
+        let ended = self.execute(task, id).instrument(lines).instrument(execution.clone()).await;
+        if !execution.is_disabled() {
+            spans::executed(&execution, &*self.current().await, id);
+        }
+        ended
+    }
+
+    async fn execute(&self, task: Arc<Task>, id: SubtaskId) -> Result<(), ExitReason> {
         let step = self.step(&task, id)?;
         let timeout = task.subtask(id).map(|subtask| subtask.spec.timeout).unwrap_or_default();
         let mut context = self.context(task, id);

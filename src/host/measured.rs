@@ -1,9 +1,10 @@
-//! A host whose calls are measured.
+//! A host whose calls are measured, and are spans of the trace that they are made for.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tracing::{field, info_span};
 
 use crate::clock::monotonic_now;
 use crate::domain::effect::Permit;
@@ -12,6 +13,7 @@ use crate::domain::host::{
 };
 use crate::host::{Host, HostAddress, HostError};
 use crate::telemetry::metrics::HostMetrics;
+use crate::telemetry::traces::{self, SPAN};
 
 pub(super) struct MeasuredHost {
     inner: Arc<dyn Host>,
@@ -38,8 +40,23 @@ impl MeasuredHost {
         asked: impl Future<Output = T>,
     ) -> T {
         let began = monotonic_now();
-        let answer = asked.await;
-        self.metrics.answered(call, self.transport, failed(&answer), monotonic_now() - began);
+        let span = info_span!(
+            target: SPAN,
+            "host",
+            otel.name = %format_args!("agent {call}"),
+            otel.kind = "client",
+            otel.status_code = field::Empty,
+            obsteward.host.call = call,
+            obsteward.host.transport = self.transport,
+            "error.type" = field::Empty,
+        );
+        let answer = traces::within(&span, asked).await;
+        let failed = failed(&answer);
+        self.metrics.answered(call, self.transport, failed, monotonic_now() - began);
+        if let Some(failed) = failed {
+            span.record("otel.status_code", "ERROR");
+            span.record("error.type", failed);
+        }
         answer
     }
 }

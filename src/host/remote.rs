@@ -7,12 +7,13 @@ use async_trait::async_trait;
 use futures::future::BoxFuture;
 use http::Uri;
 use hyper_util::rt::TokioIo;
+use tonic::metadata::AsciiMetadataValue;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
 use tower::{Service, service_fn};
 
-use crate::agent::grpc::ERROR_DOMAIN;
+use crate::agent::grpc::{ERROR_DOMAIN, TRACEPARENT};
 use crate::agent::wire;
 use crate::domain::effect::Permit;
 use crate::domain::host::{
@@ -23,6 +24,7 @@ use crate::host::transport::{Purpose, Transport};
 use crate::host::{Host, HostError, caller, local};
 use crate::proto::agent_v1 as pb;
 use crate::proto::agent_v1::host_agent_service_client::HostAgentServiceClient;
+use crate::telemetry::traces;
 
 /// Longest search: a host with many processes on slow disks.
 const LOOK: Duration = Duration::from_secs(10);
@@ -68,7 +70,7 @@ impl RemoteHost {
         };
         let mut client = HostAgentServiceClient::new(self.channel.clone());
         let answer = tokio::time::timeout(LOOK, async {
-            match client.find_observer(Request::new(request.clone())).await {
+            match client.find_observer(traced(request.clone())).await {
                 // The kept connection may have died with an earlier agent. Finding and arming may be repeated; an error
                 // on a new connection would come again.
                 Err(status)
@@ -76,7 +78,7 @@ impl RemoteHost {
                         && status.code() != Code::Unimplemented
                         && not_connected(&status).is_none() =>
                 {
-                    client.find_observer(Request::new(request)).await
+                    client.find_observer(traced(request)).await
                 }
                 answer => answer,
             }
@@ -138,7 +140,7 @@ impl Host for RemoteHost {
         };
         let mut client = HostAgentServiceClient::new(channel);
         let limit = grace.saturating_add(STOP_BEYOND_GRACE);
-        match tokio::time::timeout(limit, client.stop_observer(Request::new(request))).await {
+        match tokio::time::timeout(limit, client.stop_observer(traced(request))).await {
             Err(_) => unknown(format!("no answer within {limit:?}")),
             Ok(Ok(response)) => local::result(wire::stopped(response.into_inner())),
             Ok(Err(status)) => match refusal(&status) {
@@ -179,7 +181,7 @@ impl Host for RemoteHost {
         };
         let mut client = HostAgentServiceClient::new(channel);
         let limit = wait.saturating_add(START_BEYOND_WAIT);
-        match tokio::time::timeout(limit, client.start_observer(Request::new(request))).await {
+        match tokio::time::timeout(limit, client.start_observer(traced(request))).await {
             Err(_) => unknown(format!("no answer within {limit:?}")),
             Ok(Ok(response)) => local::start_result(wire::started(response.into_inner())),
             Ok(Err(status)) => match refusal(&status) {
@@ -223,6 +225,15 @@ fn connector_for(
         let transport = Arc::clone(&transport);
         Box::pin(async move { transport.open(purpose).await.map(TokioIo::new) })
     })
+}
+
+/// A request that tells the agent the trace that it is made for.
+fn traced<Q>(request: Q) -> Request<Q> {
+    let mut request = Request::new(request);
+    if let Some(place) = traces::current().and_then(|place| AsciiMetadataValue::try_from(place).ok()) {
+        request.metadata_mut().insert(TRACEPARENT, place);
+    }
+    request
 }
 
 /// A refusal that came from our agent itself: nothing was signalled.

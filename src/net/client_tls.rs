@@ -48,9 +48,13 @@ impl ClientTls {
 const SYSTEM_AUTHORITIES: [&str; 3] =
     ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
 
-/// The configuration for connections to servers that need no certificate of ours, for HTTP/1.1: those are trusted whose certificate is
-/// of an authority in this file, or of one of the system's without it. Blocks while it reads.
-pub fn trusting(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, TlsError> {
+/// What is spoken over a connection, for those who agree on it while they shake hands.
+pub const HTTP_1: &[u8] = b"http/1.1";
+pub const HTTP_2: &[u8] = b"h2";
+
+/// The configuration for connections to servers that need no certificate of ours, over which `protocol` is spoken: those are trusted
+/// whose certificate is of an authority in this file, or of one of the system's without it. Blocks while it reads.
+pub fn trusting(ca_file: Option<&Path>, protocol: &[u8]) -> Result<Arc<ClientConfig>, TlsError> {
     let read = |path: &Path| std::fs::read(path).map_err(|error| TlsError::Read { path: path.to_owned(), error });
     let roots = match ca_file {
         Some(path) => authorities(path, &read(path)?)?,
@@ -68,6 +72,6 @@ pub fn trusting(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, TlsError> {
         .map_err(TlsError::Setup)?
         .with_root_certificates(roots)
         .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![protocol.to_vec()];
     Ok(Arc::new(config))
 }

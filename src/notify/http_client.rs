@@ -65,7 +65,7 @@ impl HttpClient {
     /// `ca_file`: authorities of its certificate, those of the system without it; read once. Blocks while it reads.
     pub fn new(endpoint: Endpoint, ca_file: Option<&Path>, timeout: Duration) -> Result<Self, TlsError> {
         let tls = match ServerName::try_from(endpoint.host.clone()) {
-            Ok(name) if endpoint.tls => Some((client_tls::trusting(ca_file)?, name)),
+            Ok(name) if endpoint.tls => Some((client_tls::trusting(ca_file, client_tls::HTTP_1)?, name)),
             // A host that is no name of a certificate is one that nobody can be connected with.
             Ok(_) | Err(_) => None,
         };

@@ -1,5 +1,5 @@
 //! The adapter to OceanBase: reads a cluster, and sends the few statements that act on a server or a zone. May use `domain`, `clock`,
-//! `telemetry::metrics` and mysql_async; decides nothing about stopping.
+//! `telemetry` and mysql_async; decides nothing about stopping.
 //!
 //! - Every session first proves the cluster (name, cluster_id, creation of the sys tenant, the target's ID); when it is not
 //!   the expected one, nothing else is sent.
@@ -27,6 +27,7 @@ mod session;
 mod session_pool;
 #[cfg(all(test, feature = "sim"))]
 mod sim_tests;
+mod spans;
 mod views;
 
 use std::time::Duration;

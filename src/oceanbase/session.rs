@@ -14,6 +14,7 @@ use super::error::{ClusterError, ErrorClass};
 use super::identity;
 use super::row::TextRow;
 use super::search::Search;
+use super::spans;
 use super::{ANSWER_TIMEOUT, CONNECT_TIMEOUT, EffectTimes, READ_QUERY_TIMEOUT};
 use crate::domain::ids::{ClusterIdentity, ServerAddr};
 
@@ -111,7 +112,8 @@ impl Session {
         let context = format!("reading {view} at {}", self.endpoint);
         let Some(mut conn) = self.conn.take() else { return Err(closed(&context)) };
         let bound = ANSWER_TIMEOUT;
-        match timeout(bound, conn.query::<Row, _>(sql)).await {
+        let span = spans::of_query(&self.endpoint, view);
+        match spans::asked(&span, timeout(bound, conn.query::<Row, _>(sql))).await {
             Ok(Ok(rows)) => {
                 self.conn = Some(conn);
                 Ok(rows.into_iter().map(|row| TextRow::new(view, row)).collect())
@@ -141,7 +143,8 @@ impl Session {
     pub async fn command(&mut self, sql: &str, bound: Duration) -> Result<(), ClusterError> {
         let context = format!("{sql} at {}", self.endpoint);
         let Some(mut conn) = self.conn.take() else { return Err(closed(&context)) };
-        match timeout(bound, conn.query_drop(sql)).await {
+        let span = spans::of_command(&self.endpoint, sql);
+        match spans::asked(&span, timeout(bound, conn.query_drop(sql))).await {
             Ok(Ok(())) => {
                 self.conn = Some(conn);
                 Ok(())

@@ -59,6 +59,7 @@ fn task(operation: &Definition, target: TaskTarget, accepted_risks: Vec<Risk>) -
         rollout: None,
         graph: operation.graph(2, &[servers()], TIMES).unwrap(),
         facts: Vec::new(),
+        trace: None,
     };
     Task::begin(&Event { at: Timestamp::from_micros(0), kind: EventKind::Created(Box::new(spec)) }).unwrap()
 }

@@ -275,6 +275,7 @@ impl Service {
             pending: None,
             graph,
             facts: former_and_target(subject),
+            trace: Some(caller.trace),
         })
     }
 }

@@ -81,7 +81,7 @@ impl AuditEntry {
             task: self.task,
             arguments: bounded(self.arguments.join(" "), LONGEST_ARGUMENTS),
             outcome,
-            trace_id: caller.trace_id.clone(),
+            trace_id: caller.trace.trace_id().to_string(),
             reason: caller.reason.clone(),
         }
     }

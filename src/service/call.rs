@@ -13,6 +13,7 @@ use crate::domain::permission::Rights;
 use crate::domain::reason::Reason;
 use crate::domain::refusal::Refusal;
 use crate::domain::status::Risk;
+use crate::domain::trace::TraceContext;
 
 /// Who calls, from where, under which trace.
 #[derive(Clone, Debug)]
@@ -27,8 +28,8 @@ pub struct Caller {
     pub proof: Arc<AuthEvidence>,
     /// `ip:port`, or `ip` when a proxy did not tell the port.
     pub address: String,
-    /// 16 hex digits, the same as in logs.
-    pub trace_id: String,
+    /// The same as in logs and in the task that it makes.
+    pub trace: TraceContext,
     /// Why it calls, of a call that changes something.
     pub reason: Reason,
 }

@@ -4,7 +4,7 @@
 //!
 //! A mutation runs as a task of its own: a caller that hangs up tears neither the change nor its record.
 
-use tracing::Instrument;
+use tracing::{Instrument, Span, info_span};
 
 use super::Service;
 use super::audit_entry::AuditEntry;
@@ -15,6 +15,7 @@ use crate::domain::call::{Call, permits};
 use crate::domain::ids::Principal;
 use crate::domain::refusal::Refusal;
 use crate::store::AuditOutcome;
+use crate::telemetry::traces::{self, SPAN};
 
 #[derive(Clone)]
 pub struct Guarded(Service);
@@ -28,11 +29,12 @@ impl Guarded {
     /// Makes a call, if the caller may. A mutation is worked on to its end, whether or not the caller waits.
     pub async fn call<C: ServiceCall>(&self, caller: &Caller, call: C) -> Result<C::Output, Refusal> {
         if !C::CALL.is_mutation() {
-            let resolved = call.subject(caller).resolve(&self.0, caller).await?;
-            return self.permitted(caller, call, resolved).await;
+            let asking = asking(C::CALL);
+            let resolved = call.subject(caller).resolve(&self.0, caller).instrument(asking.clone()).await?;
+            return self.permitted(caller, call, resolved, asking).await;
         }
         let (this, caller) = (self.clone(), caller.clone());
-        let whole = async move { this.mutation(&caller, call).await }.in_current_span();
+        let whole = traces::carried(async move { this.mutation(&caller, call).await });
         tokio::spawn(whole).await.unwrap_or_else(|error| {
             let call = C::CALL;
             tracing::error!(%call, "a mutation broke down: {error}");
@@ -54,12 +56,13 @@ impl Guarded {
 
     async fn mutation<C: ServiceCall>(&self, caller: &Caller, call: C) -> Result<C::Output, Refusal> {
         let mut entry = call.audit_entry(caller);
-        let ended = match call.subject(caller).resolve(&self.0, caller).await {
+        let asking = asking(C::CALL);
+        let ended = match call.subject(caller).resolve(&self.0, caller).instrument(asking.clone()).await {
             Ok(resolved) => {
                 if let Some(cluster) = resolved.cluster {
                     entry = entry.in_cluster(cluster);
                 }
-                self.permitted(caller, call, resolved).await
+                self.permitted(caller, call, resolved, asking).await
             }
             Err(refusal) => Err(refusal),
         };
@@ -75,9 +78,12 @@ impl Guarded {
         caller: &Caller,
         call: C,
         resolved: Resolved<Found<C::Subject>>,
+        asking: Span,
     ) -> Result<C::Output, Refusal> {
         let risks = call.accepts_risks(&resolved.accepted);
-        permits(&caller.rights, C::CALL, resolved.subject, &risks).map_err(|need| permission_denied(caller, need))?;
+        let permitted = asking.in_scope(|| permits(&caller.rights, C::CALL, resolved.subject, &risks));
+        permitted.map_err(|need| permission_denied(caller, need))?;
+        drop(asking);
         call.run(&self.0, caller, resolved.found?).await
     }
 
@@ -97,4 +103,9 @@ impl Guarded {
             );
         }
     }
+}
+
+/// In a trace: looking up what a call is about, and whether its caller may make it.
+fn asking(call: Call) -> Span {
+    info_span!(target: SPAN, "permission", obsteward.call = %call)
 }

@@ -312,6 +312,7 @@ impl Service {
             pending,
             graph,
             facts: Vec::new(),
+            trace: Some(caller.trace),
         })
     }
 }

@@ -10,6 +10,7 @@ mod remote;
 mod snapshot;
 mod store;
 mod tasks;
+mod traces;
 
 use std::fmt::{self, Debug};
 
@@ -24,6 +25,7 @@ pub use remote::{ClusterMetrics, HostMetrics};
 pub use snapshot::{ClusterLabels, OpenTaskLabels, RestingTaskLabels, RuntimeLabels, ServerLabels, Snapshot};
 pub use store::StoreMetrics;
 pub use tasks::TaskMetrics;
+pub use traces::TraceMetrics;
 
 /// In which text an answer is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,12 +54,13 @@ pub struct Metrics {
     pub store: StoreMetrics,
     pub clusters: ClusterMetrics,
     pub hosts: HostMetrics,
+    pub traces: TraceMetrics,
 }
 
 impl Metrics {
     /// What was counted so far, and what is so now.
     pub fn told(&self, snapshot: Snapshot, exposition: Exposition) -> Result<String, fmt::Error> {
-        let Self { calls, requests, tasks, store, clusters, hosts } = self;
+        let Self { calls, requests, tasks, store, clusters, hosts, traces } = self;
         let mut registry = Registry::default();
         calls.register(&mut registry);
         requests.register(&mut registry);
@@ -65,6 +68,7 @@ impl Metrics {
         store.register(&mut registry);
         clusters.register(&mut registry);
         hosts.register(&mut registry);
+        traces.register(&mut registry);
         snapshot.register(&mut registry);
         let mut told = String::new();
         match exposition {

@@ -99,6 +99,7 @@ pub(super) fn of_task(task: &Task) -> v1::Task {
         drain: Some(spec.drain).filter(|drain| !drain.is_zero()).map(duration),
         held: task.held().filter_map(|(subtask, until)| held(spec, subtask, until)).collect(),
         rollout: spec.rollout.as_ref().and_then(|rollout| rollout_progress(task, rollout)),
+        trace_id: spec.trace.map(|trace| trace.trace_id().to_string()).unwrap_or_default(),
         pending: spec.pending.as_ref().filter(|_| task.state.phase() == Phase::Pending).map(|it| pending(task, it)),
         approval: task.approval.as_ref().map(approval),
     }

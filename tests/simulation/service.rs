@@ -11,6 +11,7 @@ use obsteward::domain::maintenance::{MaintenancePolicies, MaintenancePolicy};
 use obsteward::domain::permission::Rights;
 use obsteward::domain::reason::Reason;
 use obsteward::domain::refusal::Refusal;
+use obsteward::domain::trace::TraceContext;
 use obsteward::engine::{Engine, EngineSettings, Failpoints};
 use obsteward::inventory::Inventory;
 use obsteward::oceanbase::{EffectTimes, SessionPool};
@@ -151,7 +152,7 @@ pub fn caller(name: &str) -> Caller {
         rights: Arc::new(Rights::everything()),
         proof: Arc::default(),
         address: "192.0.2.7:40000".to_owned(),
-        trace_id: "0123456789abcdef".to_owned(),
+        trace: TraceContext::of_random(0x0123_4567_89ab_cdef, 1),
         reason: Reason::default(),
     }
 }

@@ -4,18 +4,18 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{FromRequestParts, RawPathParams, Request};
+use axum::extract::{FromRequestParts, MatchedPath, RawPathParams, Request};
 use futures::future::BoxFuture;
 use http::header::{LOCATION, SET_COOKIE};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 use secrecy::SecretString;
-use tracing::{Instrument, Span, field, info_span};
+use tracing::{Instrument, Span, error_span, field};
 
 use crate::access::Secret;
 use crate::access::credentials::Credentials;
 use crate::access::session::session_of;
-use crate::api::auth::{Denied, peer, trace_id};
+use crate::api::auth::{Denied, peer};
 use crate::api::console::ConsoleState;
 use crate::api::console::answer::{Answer, Problem};
 use crate::api::console::cookies;
@@ -29,7 +29,9 @@ use crate::api::rest::TRACE_ID;
 use crate::api::rest::body::read_body;
 use crate::api::rest::panics::caught;
 use crate::api::rest::stranger::Stranger;
+use crate::api::trace;
 use crate::domain::refusal::Refusal;
+use crate::domain::trace::TraceContext;
 
 /// What answers proven callers at an address.
 pub type Handler = fn(Arc<ConsoleState>, Arc<Visit>) -> BoxFuture<'static, Result<Answer, Problem>>;
@@ -46,7 +48,9 @@ pub enum Way {
 /// What is known of a request before its caller is.
 pub struct Arrival {
     pub head: Parts,
-    pub trace_id: String,
+    pub trace: TraceContext,
+    /// What stands for the request in its trace.
+    pub span: Span,
     /// Whether the client speaks TLS, to us or to a proxy that is trusted.
     pub secure: bool,
     pub stranger: Stranger,
@@ -57,7 +61,10 @@ impl Arrival {
         let stranger = Stranger::of(&request);
         let (head, body) = request.into_parts();
         let secure = state.console.config.tls.is_some() || peer(&head.extensions).is_behind_https(&head.headers);
-        (Self { head, trace_id: trace_id(), secure, stranger }, body)
+        let route = head.extensions.get::<MatchedPath>().map(MatchedPath::as_str).unwrap_or_default();
+        let span = trace::of_request(&head.method, route);
+        let trace = trace::arrived(&head.headers, &span);
+        (Self { head, trace, span, secure, stranger }, body)
     }
 
     pub fn frame(&self) -> Frame<'_> {
@@ -66,7 +73,7 @@ impl Arrival {
 
     /// An answer to somebody that is not proven.
     pub fn for_stranger(self, response: Response<Body>) -> Response<Body> {
-        let response = traced(response, &self.trace_id);
+        let response = traced(response, self.trace);
         self.stranger.held(response).unwrap_or_else(|_| {
             let mut full = Response::new(Body::empty());
             *full.status_mut() = StatusCode::TOO_MANY_REQUESTS;
@@ -88,8 +95,15 @@ impl Arrival {
 /// Answers a request at an address of the console.
 pub async fn visited(state: Arc<ConsoleState>, way: Way, handle: Handler, request: Request) -> Response<Body> {
     let (arrival, body) = Arrival::of(&state, request);
-    let span = info_span!("console", trace_id = %arrival.trace_id, principal = field::Empty, address = field::Empty);
-    answered(state, way, handle, arrival, body).instrument(span).await
+    let request_span = arrival.span.clone();
+    let trace_id = arrival.trace.trace_id();
+    let answering = async {
+        let span = error_span!("console", %trace_id, principal = field::Empty, address = field::Empty);
+        let response = answered(state, way, handle, arrival, body).instrument(span).await;
+        trace::request_ended(&Span::current(), response.status());
+        response
+    };
+    answering.instrument(request_span).await
 }
 
 async fn answered(
@@ -166,7 +180,7 @@ async fn answered(
         });
         response.headers_mut().extend(cookie.map(|cookie| (SET_COOKIE, cookie)));
     }
-    traced(response, &arrival.trace_id)
+    traced(response, arrival.trace)
 }
 
 /// With authentication off, everybody who speaks to one host.
@@ -177,7 +191,7 @@ async fn proven(
 ) -> Result<crate::service::Caller, Denied> {
     for_one_host(arrival.head.version, &arrival.head.uri, &arrival.head.headers)?;
     let presented = token.map(|token| Credentials::Session { token });
-    state.console.gatekeeper.admit_visitor(&arrival.head, presented, &arrival.trace_id).await
+    state.console.gatekeeper.admit_visitor(&arrival.head, presented, arrival.trace).await
 }
 
 /// The session with a later end.
@@ -195,8 +209,8 @@ pub fn see_other(path: &str) -> Response<Body> {
     response
 }
 
-fn traced(mut response: Response<Body>, trace_id: &str) -> Response<Body> {
-    if let Ok(trace) = HeaderValue::from_str(trace_id) {
+fn traced(mut response: Response<Body>, trace: TraceContext) -> Response<Body> {
+    if let Ok(trace) = HeaderValue::from_str(&trace.trace_id().to_string()) {
         response.headers_mut().insert(HeaderName::from_static(TRACE_ID), trace);
     }
     response

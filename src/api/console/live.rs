@@ -123,7 +123,7 @@ async fn rendered(state: Arc<ConsoleState>, visit: Arc<Visit>, render: Render) -
 /// Who is proven by the same session now.
 async fn again(state: &ConsoleState, visit: &Visit) -> Result<Visit, Refusal> {
     let presented = visit.token.clone().map(|token| Credentials::Session { token });
-    let proven = state.console.gatekeeper.visitor(&visit.head, presented, &visit.caller.trace_id).await;
+    let proven = state.console.gatekeeper.visitor(&visit.head, presented, visit.caller.trace).await;
     let caller = proven.map_err(|denied| denied.refusal)?;
     Ok(Visit {
         caller,

@@ -110,7 +110,7 @@ async fn proven(state: &ConsoleState, arrival: &Arrival, form: &Fields) -> Resul
     let user = form.get("user").unwrap_or_default().to_owned();
     let password = SecretString::from(form.exact("password").unwrap_or_default());
     let presented = Credentials::Basic { user, password };
-    state.console.gatekeeper.admit_visitor(&arrival.head, Some(presented), &arrival.trace_id).await
+    state.console.gatekeeper.admit_visitor(&arrival.head, Some(presented), arrival.trace).await
 }
 
 fn signed_in(state: &ConsoleState, arrival: &Arrival, caller: &Caller, next: &str) -> Response<Body> {

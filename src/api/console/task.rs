@@ -84,6 +84,7 @@ fn head(state: &ConsoleState, visit: &Visit, stored: &StoredTask) -> Markup {
                 dt { (visit.say(Text::ConsentUntil)) } dd { (moments.show(task.expire_time)) }
             }
             (approval::facts(state, visit, stored))
+            @if let Some(trace) = spec.trace { dt { (visit.say(Text::Trace)) } dd { code { (trace.trace_id()) } } }
             @if spec.force { dt { (visit.say(Text::Force)) } dd { (visit.say(Text::Yes)) } }
             @if !spec.accepted_risks.is_empty() {
                 dt { (visit.say(Text::AcceptedRisks)) } dd { (Risk::names(&spec.accepted_risks)) }

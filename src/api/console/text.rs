@@ -169,6 +169,7 @@ texts! {
     Target: "Target", "对象";
     State: "State", "状态";
     Creator: "Asked for by", "发起人";
+    Trace: "Trace", "链路";
     Created: "Created", "创建时间";
     Ended: "Ended", "结束时间";
     Took: "Duration", "耗时";

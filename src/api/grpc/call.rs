@@ -6,13 +6,15 @@ use futures::Stream;
 use futures::stream::StreamExt;
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 use tonic::{Code, Request, Response, Status};
-use tracing::{Instrument, Span, debug, field, info, info_span, warn};
+use tracing::{Instrument, Span, debug, error_span, field, info, warn};
 
-use crate::api::auth::{self, Admitted, Rate};
+use crate::api::auth::{Admitted, Rate};
 use crate::api::error_status::to_status;
 use crate::api::grpc::reasons::{Reasoned, reason_of, with_reason};
 use crate::api::limits::watches::Watches;
+use crate::api::trace;
 use crate::domain::refusal::Refusal;
+use crate::domain::trace::TraceContext;
 use crate::service::{Caller, Guarded, ServiceCall};
 use crate::watch::Encoded;
 
@@ -97,11 +99,11 @@ impl Calls {
             Ok((permit, begin(call, output).await?))
         };
         let begun = begun.instrument(around.span.clone()).await;
-        let trace_id = around.caller.trace_id.clone();
+        let trace = around.caller.trace;
         around.finish(begun.map(|(permit, stream)| -> Messages<M> {
             Box::pin(stream.map(move |item| {
                 let _held = &permit;
-                item.map_err(|refusal| status(&refusal, &trace_id, None))
+                item.map_err(|refusal| status(&refusal, trace, None))
             }))
         }))
     }
@@ -130,12 +132,13 @@ impl Around {
         let (_, mut extensions, message) = request.into_parts();
         let Some(Arrived { admitted: Admitted { mut caller, rate }, method }) = extensions.remove::<Arrived>() else {
             let what = "a call came to its service by another way than through the front".to_owned();
-            return Err(status(&Refusal::Internal { what }, &auth::trace_id(), None));
+            return Err(status(&Refusal::Internal { what }, trace::new(), None));
         };
-        let span = info_span!(
+        // At this level whatever the filter says: lines of any level bear the trace.
+        let span = error_span!(
             "call",
             rpc = method,
-            trace_id = %caller.trace_id,
+            trace_id = %caller.trace.trace_id(),
             principal = %caller.principal,
             address = %caller.address,
             reason = field::Empty,
@@ -163,12 +166,12 @@ impl Around {
             Ok(answer) => {
                 self.span.in_scope(|| debug!("answered"));
                 let mut response = Response::new(answer);
-                add_facts(response.metadata_mut(), &self.caller.trace_id, self.rate);
+                add_facts(response.metadata_mut(), self.caller.trace, self.rate);
                 response.metadata_mut().insert(VERSION, AsciiMetadataValue::from_static(env!("CARGO_PKG_VERSION")));
                 Ok(response)
             }
             Err(refusal) => {
-                let status = status(&refusal, &self.caller.trace_id, self.rate);
+                let status = status(&refusal, self.caller.trace, self.rate);
                 self.span.in_scope(|| match status.code() {
                     Code::Internal | Code::Unavailable => warn!(error = status.message(), "failed"),
                     code => info!(?code, error = status.message(), "refused"),
@@ -180,14 +183,14 @@ impl Around {
 }
 
 /// A refusal as a status with its trace.
-pub fn status(refusal: &Refusal, trace_id: &str, rate: Option<Rate>) -> Status {
+pub fn status(refusal: &Refusal, trace: TraceContext, rate: Option<Rate>) -> Status {
     let mut status = to_status(refusal);
-    add_facts(status.metadata_mut(), trace_id, rate);
+    add_facts(status.metadata_mut(), trace, rate);
     status
 }
 
-fn add_facts(metadata: &mut MetadataMap, trace_id: &str, rate: Option<Rate>) {
-    if let Ok(value) = AsciiMetadataValue::try_from(trace_id) {
+fn add_facts(metadata: &mut MetadataMap, trace: TraceContext, rate: Option<Rate>) {
+    if let Ok(value) = AsciiMetadataValue::try_from(trace.trace_id().to_string()) {
         metadata.insert(TRACE_ID, value);
     }
     if let Some(rate) = rate {

@@ -21,16 +21,18 @@ use tonic::body::Body;
 use tonic::service::Routes;
 use tonic::{Code, Status};
 use tower::{Service, ServiceExt};
-use tracing::info;
+use tracing::{Instrument, Span, info};
 
-use crate::api::auth::{self, Denied, Gatekeeper, peer};
+use crate::api::auth::{Denied, Gatekeeper, peer};
 use crate::api::grpc::call::{Arrived, status};
 use crate::api::grpc::fields::shortened;
 use crate::api::grpc::measured::{MeasuredBody, MeasuredMethods};
 use crate::api::grpc::once::Shapes;
 use crate::api::headers::{for_one_host, once};
+use crate::api::trace;
 use crate::clock::monotonic_now;
 use crate::domain::refusal::Refusal;
+use crate::domain::trace::TraceContext;
 use crate::net::body_deadline::{BodyDeadline, BodyError};
 use crate::net::bounds::ListenerLimits;
 use crate::net::unauthenticated::{ConnectionGuard, Stay};
@@ -60,39 +62,38 @@ impl Front {
         Self { services, gatekeeper, methods, measured, bounds }
     }
 
-    async fn attend<B>(self, request: Request<B>) -> Response<Body>
+    async fn attend<B>(self, request: Request<B>, trace: TraceContext) -> Response<Body>
     where
         B: HttpBody<Data = Bytes, Error: Error + Send + Sync> + Send + Unpin + 'static,
     {
-        let trace_id = auth::trace_id();
         let path = request.uri().path().to_owned();
         let answered = match deadline(request.headers()) {
             Err(refusal) => Err(refusal.into()),
-            Ok(None) => self.reach(request, &trace_id).await.map(|reached| (reached, None)),
+            Ok(None) => self.reach(request, trace).await.map(|reached| (reached, None)),
             Ok(Some(deadline)) => {
                 let mut request = request;
                 request.extensions_mut().insert(Deadline(deadline));
-                match tokio::time::timeout_at(deadline, self.reach(request, &trace_id)).await {
+                match tokio::time::timeout_at(deadline, self.reach(request, trace)).await {
                     Ok(reached) => reached.map(|reached| (reached, Some(deadline))),
                     Err(_) => Err(Refusal::DeadlinePassed.into()),
                 }
             }
         };
         match answered {
-            Ok(((response, None), None)) => named(response, &path, &trace_id),
-            Ok(((response, stay), deadline)) => named(response, &path, &trace_id).map(|body| {
+            Ok(((response, None), None)) => named(response, &path, trace),
+            Ok(((response, stay), deadline)) => named(response, &path, trace).map(|body| {
                 let deadline = deadline.map(|deadline| Box::pin(tokio::time::sleep_until(deadline)));
-                Body::new(Ending { body: Some(body), deadline, path, trace_id, _stay: stay })
+                Body::new(Ending { body: Some(body), deadline, path, trace, _stay: stay })
             }),
             Err(Denied { refusal, rate }) => {
-                info!(trace_id, path, reason = refusal.reason(), "a call did not reach its service");
-                status(&refusal, &trace_id, rate).into_http()
+                info!(trace_id = %trace.trace_id(), path, reason = refusal.reason(), "a call did not reach its service");
+                status(&refusal, trace, rate).into_http()
             }
         }
     }
 
     /// The answer of the service, and what counts it when it is a stranger's.
-    async fn reach<B>(&self, request: Request<B>, trace_id: &str) -> Result<(Response<Body>, Option<Stay>), Denied>
+    async fn reach<B>(&self, request: Request<B>, trace: TraceContext) -> Result<(Response<Body>, Option<Stay>), Denied>
     where
         B: HttpBody<Data = Bytes, Error: Error + Send + Sync> + Send + Unpin + 'static,
     {
@@ -103,14 +104,14 @@ impl Front {
             let client = peer(&parts.extensions).client(&parts.headers).ip();
             let stay = parts.extensions.get::<ConnectionGuard>().map(|guard| guard.stay(client)).transpose();
             let stay = stay.map_err(|limit| Refusal::TooManyUnauthenticated { limit })?;
-            let late = status(&Refusal::RequestTimeout { seconds: patience.as_secs() }, trace_id, None);
+            let late = status(&Refusal::RequestTimeout { seconds: patience.as_secs() }, trace, None);
             let body = BodyDeadline::new(body, patience).map_err(move |error| match error {
                 BodyError::Timeout => late.clone(),
                 BodyError::Body(error) => Status::from_error(Box::new(error)),
             });
             return Ok((self.pass(Request::from_parts(parts, body)).await, stay));
         }
-        let admitted = self.gatekeeper.admit_request(&parts, None, trace_id).await?;
+        let admitted = self.gatekeeper.admit_request(&parts, None, trace).await?;
         let denied = |refusal| Denied { refusal, rate: admitted.rate };
         let Some(request) = self.methods.requests.get(parts.uri.path()) else {
             let method = shortened(parts.uri.path());
@@ -154,8 +155,15 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let (front, call) = (self.clone(), self.measured.begin(request.uri().path()));
-        Box::pin(async move { Ok(call.answer(front.attend(request).await)) })
+        let path = request.uri().path();
+        // Who asks for health every second would fill a collector with it.
+        let span = match self.for_everybody(path) {
+            Some(_) => Span::none(),
+            None => trace::of_call(self.methods.requests.contains_key(path).then_some(path)),
+        };
+        let (front, call) = (self.clone(), self.measured.begin(path, span.clone()));
+        let trace = trace::arrived(request.headers(), &span);
+        Box::pin(async move { Ok(call.answer(front.attend(request, trace).await)) }.instrument(span))
     }
 }
 
@@ -301,9 +309,9 @@ impl Parts {
 }
 
 /// An answer whose status tonic made by itself, as the table has it.
-fn named(response: Response<Body>, path: &str, trace_id: &str) -> Response<Body> {
+fn named(response: Response<Body>, path: &str, trace: TraceContext) -> Response<Body> {
     match bare(response.headers(), path) {
-        Some(refusal) => status(&refusal, trace_id, None).into_http(),
+        Some(refusal) => status(&refusal, trace, None).into_http(),
         None => response,
     }
 }
@@ -339,14 +347,14 @@ struct Ending {
     body: Option<Body>,
     deadline: Option<Pin<Box<Sleep>>>,
     path: String,
-    trace_id: String,
+    trace: TraceContext,
     _stay: Option<Stay>,
 }
 
 impl Ending {
     fn trailers(&self, refusal: &Refusal) -> Result<Frame<Bytes>, Status> {
         let mut trailers = HeaderMap::new();
-        status(refusal, &self.trace_id, None).add_header(&mut trailers)?;
+        status(refusal, self.trace, None).add_header(&mut trailers)?;
         Ok(Frame::trailers(trailers))
     }
 }

@@ -12,7 +12,9 @@ use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::Instant;
 use tonic::body::Body;
 use tonic::{Code, Status};
+use tracing::Span;
 
+use crate::api::trace;
 use crate::clock::monotonic_now;
 use crate::telemetry::metrics::{CallMetrics, MethodMetrics};
 
@@ -31,9 +33,10 @@ impl MeasuredMethods {
         Self { known: paths.map(of).collect(), other: Arc::new(metrics.method(OTHER)) }
     }
 
-    pub fn begin(&self, path: &str) -> MeasuredCall {
+    /// `span`: what stands for the call in its trace.
+    pub fn begin(&self, path: &str, span: Span) -> MeasuredCall {
         let method = Arc::clone(self.known.get(path).unwrap_or(&self.other));
-        MeasuredCall { method, began: monotonic_now(), code: Code::Cancelled }
+        MeasuredCall { method, began: monotonic_now(), code: Code::Cancelled, span }
     }
 }
 
@@ -42,6 +45,7 @@ pub struct MeasuredCall {
     method: Arc<MethodMetrics>,
     began: Instant,
     code: Code,
+    span: Span,
 }
 
 impl MeasuredCall {
@@ -62,6 +66,7 @@ impl MeasuredCall {
 impl Drop for MeasuredCall {
     fn drop(&mut self) {
         self.method.answered(self.code, monotonic_now() - self.began);
+        trace::call_ended(&self.span, self.code);
     }
 }
 

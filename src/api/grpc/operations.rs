@@ -10,12 +10,12 @@ use prost::{Message, Name};
 use tokio::time::Instant;
 use tonic::{Code, Request, Response, Status};
 
-use crate::api::auth;
 use crate::api::grpc::call::{Arrived, status};
 use crate::api::grpc::fields::shortened;
 use crate::api::grpc::front::Deadline;
 use crate::api::grpc::server::longrunning::operations_server::Operations as OperationsService;
 use crate::api::grpc::server::task_service_server::TaskService;
+use crate::api::trace;
 use crate::clock::monotonic_now;
 use crate::domain::ids::TaskId;
 use crate::domain::refusal::Refusal;
@@ -122,8 +122,8 @@ fn refused<Q>(request: &Request<Q>, field: &str, description: impl Into<String>)
 
 fn of_refusal<Q>(request: &Request<Q>, refusal: &Refusal) -> Status {
     match request.extensions().get::<Arrived>() {
-        Some(Arrived { admitted, .. }) => status(refusal, &admitted.caller.trace_id, admitted.rate),
-        None => status(refusal, &auth::trace_id(), None),
+        Some(Arrived { admitted, .. }) => status(refusal, admitted.caller.trace, admitted.rate),
+        None => status(refusal, trace::new(), None),
     }
 }
 

@@ -104,14 +104,14 @@ async fn authenticate(
     for_one_host(parts.version, &parts.uri, &parts.headers)?;
     let gatekeeper = &state.rest.gatekeeper;
     // A stranger's body is read only where its signature is about it.
-    let (signed, body) = match gatekeeper.needs_body(&parts.headers, &peer(&parts.extensions), &meta.trace_id)? {
+    let (signed, body) = match gatekeeper.needs_body(&parts.headers, &peer(&parts.extensions), meta.trace)? {
         true => {
             let read = read_body(state.rest.body_bytes, state.rest.arrival_seconds, &parts.headers, body).await?;
             (read.clone(), Body::from(read))
         }
         false => (Bytes::new(), body),
     };
-    let Admitted { caller, rate } = gatekeeper.admit_request(&parts, Some(&signed), &meta.trace_id).await?;
+    let Admitted { caller, rate } = gatekeeper.admit_request(&parts, Some(&signed), meta.trace).await?;
     let span = Span::current();
     span.record("principal", field::display(&caller.principal));
     span.record("address", field::display(&caller.address));

@@ -41,7 +41,7 @@ pub async fn watch(state: &Arc<RestState>, request: ParsedRequest) -> Result<Rep
     let permit = state.rest.gatekeeper.watch(&caller)?;
     let authorizer = state.call(&caller, Ok(watch.clone())).await?;
     let messages = watch_task(&state.rest.hub, watch, authorizer).await?;
-    let first = Event::default().retry(RECONNECT).comment(format!("trace {}", meta.trace_id));
+    let first = Event::default().retry(RECONNECT).comment(format!("trace {}", meta.trace.trace_id()));
     let state = Arc::clone(state);
     let events = messages.map(move |message| {
         // The permit lives as long as the stream.

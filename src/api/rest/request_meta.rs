@@ -3,23 +3,23 @@
 use http::HeaderMap;
 use tokio::time::Instant;
 
-use crate::api::auth;
 use crate::api::rest::language::Language;
 use crate::clock::monotonic_now;
+use crate::domain::trace::TraceContext;
 
 /// Made when the request comes in, before anything of it is judged.
 pub struct RequestMeta {
     /// Answers say how long they took.
     pub begun: Instant,
-    pub trace_id: String,
+    pub trace: TraceContext,
     pub language: Language,
     /// The object that errors about parameters name.
     pub object: &'static str,
 }
 
 impl RequestMeta {
-    /// Of a request that comes now, under a new trace.
-    pub fn new(headers: &HeaderMap, object: &'static str) -> Self {
-        Self { begun: monotonic_now(), trace_id: auth::trace_id(), language: Language::of(headers), object }
+    /// Of a request that comes now.
+    pub fn new(headers: &HeaderMap, object: &'static str, trace: TraceContext) -> Self {
+        Self { begun: monotonic_now(), trace, language: Language::of(headers), object }
     }
 }

@@ -44,7 +44,7 @@ struct Envelope<'a> {
     status: u16,
     successful: bool,
     timestamp: String,
-    trace_id: &'a str,
+    trace_id: String,
 }
 
 /// An error of OCP: `ApiError`.
@@ -121,7 +121,7 @@ impl ResponseFormat {
             }
         };
         let headers = response.headers_mut();
-        if let Ok(trace) = HeaderValue::from_str(&meta.trace_id) {
+        if let Ok(trace) = HeaderValue::from_str(&meta.trace.trace_id().to_string()) {
             headers.insert(HeaderName::from_static(TRACE_ID), trace);
         }
         if let Some(rate) = rate {
@@ -149,7 +149,7 @@ impl ResponseFormat {
             status: status.as_u16(),
             successful: status.is_success(),
             timestamp: self.timestamps.text(now),
-            trace_id: &meta.trace_id,
+            trace_id: meta.trace.trace_id().to_string(),
         };
         // Strings, numbers and their maps and lists: nothing in it can fail to be written.
         let body = serde_json::to_vec(&envelope).unwrap_or_default();
@@ -210,7 +210,7 @@ mod tests {
     fn a_rate_is_told_in_the_documented_headers() {
         let format =
             ResponseFormat { timestamps: TimestampFormat::utc(), server: String::new(), codes: ErrorCodes::Numeric };
-        let meta = RequestMeta::new(&HeaderMap::new(), "request");
+        let meta = RequestMeta::new(&HeaderMap::new(), "request", crate::api::trace::new());
         let rate = Some(Rate { limit: 10, remaining: 0, reset_seconds: 7 });
         let refusal = Refusal::RateLimited { limit: 10, window_seconds: 10, retry_after_millis: 6_500 };
         for outcome in [Ok(Reply::Data(Value::Null)), Err(refusal.into())] {

@@ -217,6 +217,14 @@ impl Target {
         }
     }
 
+    /// Whether it answers everybody: whether the service lives, and what it is.
+    pub fn is_open(self) -> bool {
+        match self {
+            Self::Operation(operation) => matches!(operation.handler(), Handler::Open(_)),
+            Self::WrongMethod(_) | Self::Unknown => false,
+        }
+    }
+
     pub fn changes(self) -> bool {
         match self {
             Self::Operation(operation) => operation.changes(),

@@ -93,7 +93,7 @@ struct TaskDetails<'a> {
     kind: &'static str,
 }
 
-/// WrappedTaskInstance. `allowedVerbs`, `error`, `revision` and `warnings` are ours.
+/// WrappedTaskInstance. `allowedVerbs`, `error`, `revision`, `traceId` and `warnings` are ours.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct WrappedTask<'a> {
@@ -106,6 +106,8 @@ struct WrappedTask<'a> {
     revision: i64,
     #[serde(flatten)]
     details: TaskDetails<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_id: Option<String>,
     warnings: Vec<CodedMessage<'a>>,
 }
 
@@ -345,6 +347,7 @@ pub fn wrapped(state: &RestState, stored: &StoredTask) -> Result<Reply, Failure>
         error: step_error(task.error.as_ref()),
         revision: task.revision.get(),
         details: details(state, task, Keys::WithOurs),
+        trace_id: task.spec.trace.map(|trace| trace.trace_id().to_string()),
         warnings: warnings.collect(),
     })
 }

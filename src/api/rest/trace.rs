@@ -12,12 +12,13 @@ use futures::future::BoxFuture;
 use http::header::ALLOW;
 use http::{HeaderValue, Response};
 use tower::{Layer, Service, ServiceExt};
-use tracing::{Instrument, debug, field, info, info_span, warn};
+use tracing::{Instrument, Span, debug, error_span, field, info, warn};
 
 use crate::api::rest::request_meta::RequestMeta;
 use crate::api::rest::response_format::REASON;
 use crate::api::rest::routes::Target;
 use crate::api::rest::state::RestState;
+use crate::api::trace;
 use crate::clock::monotonic_now;
 use crate::domain::refusal::Refusal;
 
@@ -64,16 +65,21 @@ where
 
     fn call(&mut self, request: Request) -> Self::Future {
         let Self { layer: TraceLayer { state, target, route }, inner } = self.clone();
-        let meta = Arc::new(RequestMeta::new(request.headers(), target.object()));
+        // Who asks for health every second would fill a collector with it.
+        let span = if target.is_open() { Span::none() } else { trace::of_request(request.method(), route) };
+        let trace = trace::arrived(request.headers(), &span);
+        let meta = Arc::new(RequestMeta::new(request.headers(), target.object(), trace));
         let (began, method, metrics) = (monotonic_now(), request.method().clone(), state.rest.metrics.clone());
         let work = traced(inner, target, TracedRequest { meta: Arc::clone(&meta), request });
         let work = async move {
             let answered = work.await;
             if let Ok(response) = &answered {
                 metrics.answered(&method, route, response.status().as_u16(), monotonic_now() - began);
+                trace::request_ended(&Span::current(), response.status());
             }
             answered
         };
+        let work = work.instrument(span);
         if !target.changes() {
             return work.boxed();
         }
@@ -93,10 +99,11 @@ async fn traced<S>(inner: S, target: Target, traced: TracedRequest) -> Result<Re
 where
     S: Service<TracedRequest, Response = Response<Body>, Error = Infallible>,
 {
-    let span = info_span!(
+    // At this level whatever the filter says: lines of any level bear the trace.
+    let span = error_span!(
         "rest",
         operation = traced.meta.object,
-        trace_id = %traced.meta.trace_id,
+        trace_id = %traced.meta.trace.trace_id(),
         principal = field::Empty,
         address = field::Empty,
     );

@@ -63,6 +63,7 @@ fn table(tasks: &[v1::Task]) -> Table {
         "BEGAN",
         "ENDED",
         "REVISION",
+        "TRACE",
         "REASON",
     ]);
     for task in tasks {
@@ -79,6 +80,7 @@ fn table(tasks: &[v1::Task]) -> Table {
             times::shown(task.start_time.as_ref()),
             times::shown(task.finish_time.or(task.resting_since).as_ref()),
             task.revision.to_string(),
+            task.trace_id.clone(),
             task.reason.clone(),
         ]);
     }
@@ -107,9 +109,10 @@ mod tests {
         let mut task = task();
         task.set_operation(v1::TaskOperation::Rollback);
         (task.resting_since, task.reason) = (task.create_time, "CHG-7".to_owned());
+        task.trace_id = "4bf92f3577b34da6a3ce929d0e0e4736".to_owned();
         assert_eq!(
             super::table(&[task]).wide_lines(Paint::Plain)[1].split_once("alice").unwrap().1,
-            "    ROLLBACK   -      2026-01-02T03:04:05.678Z  1         CHG-7"
+            "    ROLLBACK   -      2026-01-02T03:04:05.678Z  1         4bf92f3577b34da6a3ce929d0e0e4736  CHG-7"
         );
     }
 }

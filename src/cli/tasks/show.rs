@@ -104,6 +104,7 @@ fn head(task: &v1::Task) -> Vec<(&'static str, String)> {
         ("closed", moment(&task.finish_time)),
         ("consent ends", moment(&task.expire_time)),
         ("revision", task.revision.to_string()),
+        ("trace", task.trace_id.clone()),
         ("error", task.error.as_ref().map(|error| ErrorDoc::from_kept(error).line()).unwrap_or_default()),
         ("allowed", verbs.join(", ")),
     ]

@@ -11,6 +11,7 @@ use crate::domain::hold::{Hold, HoldUntil};
 use crate::domain::ids::{ClusterId, ClusterKey, Principal, ServerId, TaskId};
 use crate::domain::reason::Reason;
 use crate::domain::rollout::Rollout;
+use crate::domain::trace::TraceContext;
 use crate::proto::store_v1 as stored;
 use crate::proto::store_v1::hold::Until as StoredUntil;
 use crate::proto::store_v1::task_spec::Target;
@@ -53,6 +54,7 @@ pub(super) fn to_stored(spec: &TaskSpec) -> stored::TaskSpec {
         }),
         graph: Some(graph(&spec.graph)),
         facts: spec.facts.iter().map(fact::to_stored).collect(),
+        traceparent: spec.trace.map(|trace| trace.to_string()).unwrap_or_default(),
     }
 }
 
@@ -95,6 +97,8 @@ pub(super) fn from_stored(spec: stored::TaskSpec) -> Result<TaskSpec, StoreError
         }),
         graph: from_graph(needed("graph of a task", spec.graph)?)?,
         facts: spec.facts.into_iter().map(fact::from_stored).collect::<Result<_, _>>()?,
+        // Nothing is decided by it: what cannot be read is none.
+        trace: TraceContext::parse(&spec.traceparent),
     })
 }
 

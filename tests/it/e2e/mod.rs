@@ -21,4 +21,5 @@ pub mod stalled;
 pub mod start_process;
 pub mod start_restart;
 pub mod stop_server;
+pub mod traces;
 pub mod zones;

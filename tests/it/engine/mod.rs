@@ -195,6 +195,7 @@ impl Fixture {
             pending: None,
             graph: Graph { operation: operation_name(), subtasks: subtasks.collect() },
             facts: Vec::new(),
+            trace: None,
         };
         let id = spec.id;
         let writes = vec![Write::AcquireLock { cluster: spec.cluster.key.clone() }];

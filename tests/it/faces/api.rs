@@ -88,7 +88,7 @@ async fn a_stop_is_translated_both_ways_and_traced() {
     request.metadata_mut().insert("obsteward-principal", "admin".parse().unwrap());
     let response = fixture.servers().stop_server(request).await.unwrap();
     let trace = response.metadata().get(TRACE_ID).unwrap().to_str().unwrap().to_owned();
-    assert!(trace.len() == 16 && trace.chars().all(|digit| digit.is_ascii_hexdigit()));
+    assert!(trace.len() == 32 && trace.chars().all(|digit| digit.is_ascii_hexdigit()));
     let task = response.into_inner().task.unwrap();
     assert_eq!((task.state(), task.creator.as_str(), task.force), (v1::TaskState::Running, "anonymous", true));
     assert_eq!(task.cluster.unwrap().name, "ob1");

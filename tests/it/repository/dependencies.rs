@@ -20,7 +20,12 @@ const DUPLICATES: &[(&str, &[&str], &str)] = &[
     ("getrandom", &["0.2", "0.3", "0.4"], "ring; mysql_common; rand, tempfile and uuid"),
     ("hashbrown", &["0.15", "0.17"], "petgraph of prost-build, build script only; everything else"),
     ("prettyplease", &["0.2", "0.3"], "tonic-build; prost-build; build script only"),
-    ("rand_core", &["0.6", "0.10"], "password-hash of argon2 0.5, of the digest generation of mysql_async; rand"),
+    ("rand", &["0.9", "0.10"], "ids of opentelemetry_sdk; mysql_async"),
+    (
+        "rand_core",
+        &["0.6", "0.9", "0.10"],
+        "password-hash of argon2 0.5, of the digest generation of mysql_async; both of rand",
+    ),
     ("syn", &["2", "3"], "derive macros are moving to 3; build time only"),
     ("synstructure", &["0.13", "0.14"], "asn1-rs of x509-parser; yoke and zerofrom; derive macros, build time only"),
     ("unicode-width", &["0.1", "0.2"], "miette of protox, build script only; indicatif"),

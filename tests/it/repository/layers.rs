@@ -45,13 +45,14 @@ const LAYERS: &[Layer] = &[
     layer("inventory", Uses::Below),
     layer("access", Uses::Only(&["store", "domain", "clock", "net::certificate"])),
     layer("store", Uses::Only(&["domain", "clock", "proto", "telemetry::metrics"])),
-    layer("oceanbase", Uses::Only(&["domain", "clock", "telemetry::metrics"])),
-    layer("host", Uses::Only(&["agent", "domain", "net", "clock", "proto", "telemetry::metrics"])),
+    layer("oceanbase", Uses::Only(&["domain", "clock", "telemetry::metrics", "telemetry::traces"])),
+    layer("host", Uses::Only(&["agent", "domain", "net", "clock", "proto", "telemetry::metrics", "telemetry::traces"])),
     layer("agent", Uses::Only(&["domain", "net", "clock", "proto", "telemetry"])),
     // Pure: it knows moments, but no clock to read them from.
     layer("domain", Uses::Only(&["clock::Timestamp"])),
+    // Sends the spans of traces over a connection of its own.
+    layer("telemetry", Uses::Only(&["config", "clock", "net"])),
     layer("net", Uses::Only(&["config", "clock"])),
-    layer("telemetry", Uses::Only(&["config", "clock"])),
     layer("config", Uses::Only(&[])),
     layer("proto", Uses::Only(&[])),
     layer("clock", Uses::Only(&[])),

@@ -16,6 +16,7 @@ use obsteward::clock::{Clock, monotonic_now};
 use obsteward::config::{AuthConfig, LimitsConfig};
 use obsteward::domain::ids::{AccessKeyId, Principal, UserId};
 use obsteward::domain::refusal::{AuthFailure, Refusal};
+use obsteward::domain::trace::TraceContext;
 use obsteward::net::peer::Peer;
 use obsteward::net::proxies::Proxies;
 use obsteward::store::StoreError;
@@ -83,7 +84,7 @@ impl Gate {
     }
 
     async fn admit(&self, headers: &HeaderMap, peer: &Peer) -> Result<Admitted, Denied> {
-        self.gatekeeper.admit(headers, None, peer, "0123456789abcdef").await
+        self.gatekeeper.admit(headers, None, peer, TraceContext::of_random(1, 1)).await
     }
 
     async fn login(&self, user: &str, password: &str, from: &str) -> Result<String, Refusal> {
@@ -284,7 +285,7 @@ async fn what_proved_a_caller_holds_until_it_is_changed() {
                 AccessChange::UpdateKey { id: key(), disabled: true },
                 AccessChange::RotateKey { id: key(), secret: SecretString::from("another secret of it") },
             ],
-            gate.gatekeeper.admit(&headers, Some(parts), &peer(HERE), "0123456789abcdef").await,
+            gate.gatekeeper.admit(&headers, Some(parts), &peer(HERE), TraceContext::of_random(1, 1)).await,
         ),
         (
             "certificate",
@@ -402,7 +403,7 @@ async fn a_signature_proves_its_user_over_rest_only() {
     let date = signature::date(gate.clock.now());
     let (headers, parts) = signed(KEY, &date);
     let admit = async |headers: &HeaderMap, parts| {
-        name(gate.gatekeeper.admit(headers, Some(parts), &peer(HERE), "0123456789abcdef").await)
+        name(gate.gatekeeper.admit(headers, Some(parts), &peer(HERE), TraceContext::of_random(1, 1)).await)
     };
     assert_eq!(admit(&headers, parts).await.as_deref(), Ok("eve"));
     // Over HTTP/2 the host is its authority.
@@ -420,7 +421,7 @@ async fn a_signature_proves_its_user_over_rest_only() {
         ("host", SignedParts { host: Some("127.0.0.1:8081"), ..parts }),
     ] {
         let gate = Gate::new(limits()).await;
-        let answer = gate.gatekeeper.admit(&headers, Some(changed), &peer(HERE), "0123456789abcdef").await;
+        let answer = gate.gatekeeper.admit(&headers, Some(changed), &peer(HERE), TraceContext::of_random(1, 1)).await;
         assert_eq!(name(answer), refused(AuthFailure::Wrong), "{what}");
     }
     for (header, value) in
@@ -429,7 +430,7 @@ async fn a_signature_proves_its_user_over_rest_only() {
         let gate = Gate::new(limits()).await;
         let mut headers = headers.clone();
         headers.insert(header, HeaderValue::from_static(value));
-        let answer = gate.gatekeeper.admit(&headers, Some(parts), &peer(HERE), "0123456789abcdef").await;
+        let answer = gate.gatekeeper.admit(&headers, Some(parts), &peer(HERE), TraceContext::of_random(1, 1)).await;
         assert_eq!(name(answer), refused(AuthFailure::Wrong), "{header}");
     }
 }
@@ -438,7 +439,7 @@ async fn a_signature_proves_its_user_over_rest_only() {
 async fn a_signature_is_of_now_and_of_an_enabled_key_and_user() {
     let gate = Gate::new(LimitsConfig { login_failures: 1, ..limits() }).await;
     let admit = async |(headers, parts): (HeaderMap, SignedParts<'static>)| {
-        name(gate.gatekeeper.admit(&headers, Some(parts), &peer(HERE), "0123456789abcdef").await)
+        name(gate.gatekeeper.admit(&headers, Some(parts), &peer(HERE), TraceContext::of_random(1, 1)).await)
     };
     let now = gate.clock.now();
     let dated = |moment| signed(KEY, &signature::date(moment));

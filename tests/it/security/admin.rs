@@ -314,7 +314,7 @@ async fn the_audit_log_over_the_wire_is_paged_and_holds_invalid_requests() {
         (accepted.cluster_id, accepted.task_id, accepted.principal.as_str()),
         (Some(1), Some(100_001), "anonymous")
     );
-    assert!(accepted.address.starts_with("127.0.0.1:") && accepted.trace_id.len() == 16 && accepted.time.is_some());
+    assert!(accepted.address.starts_with("127.0.0.1:") && accepted.trace_id.len() == 32 && accepted.time.is_some());
     asked.page_token = first.next_page_token;
     let second = admin.list_audit_records(asked).await.unwrap().into_inner();
     assert_eq!(second.records.iter().map(told).collect::<Vec<_>>(), ["6 STOP_OB_SERVER  Refused INVALID_ARGUMENT"]);

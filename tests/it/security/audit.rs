@@ -56,7 +56,7 @@ async fn a_stop_is_recorded_once_allowed_or_refused() {
     let records = fixture.store.records();
     assert_eq!((records[0].task, records[0].cluster), (Some(task), Some(cluster_id(1))));
     assert_eq!((records[4].task, records[4].cluster), (None, Some(cluster_id(1))));
-    assert!(records.iter().all(|record| record.address == "192.0.2.7:40000" && record.trace_id.len() == 16));
+    assert!(records.iter().all(|record| record.address == "192.0.2.7:40000" && record.trace_id.len() == 32));
     assert!(records[0].arguments.contains("force=false accept_risks= type="), "{}", records[0].arguments);
     assert!(records[5].arguments.contains("accept_risks=QUORUM_LOSS"), "{}", records[5].arguments);
 }

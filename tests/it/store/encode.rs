@@ -18,6 +18,7 @@ use obsteward::domain::ids::{Fence, Principal, ServerId, SubtaskId, ZoneName};
 use obsteward::domain::reason::Reason;
 use obsteward::domain::status::{ClusterStatus, OverriddenBy, Risk, ServerStatus, ZoneStatus};
 use obsteward::domain::task::Task;
+use obsteward::domain::trace::TraceContext;
 use obsteward::store::encode::{
     event_from_bytes, event_to_bytes, events_from_bytes, events_to_bytes, lines_from_bytes, lines_to_bytes,
 };
@@ -172,6 +173,9 @@ fn applied_at_freeze() -> Fact {
 
 /// What later versions added; it stands alone, so that the lines above it keep their moments.
 fn added() -> Vec<Event> {
+    let mut traced = spec(100, 1);
+    traced.trace = TraceContext::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+    assert!(traced.trace.is_some());
     let cancelled = Failure::new(FailureKind::Cancelled, "CANCELLED", "bob cancelled it").with("principal", "bob");
     let moved = |from, to, error| EventKind::SubtaskStateChanged {
         subtask: subtask(1),
@@ -197,6 +201,7 @@ fn added() -> Vec<Event> {
         moved(SubtaskState::Canceling, SubtaskState::Failed, Some(cancelled.clone())),
         EventKind::TaskStateChanged { from: to, to: TaskState::Cancelled, operation, error: Some(cancelled) },
         EventKind::FactsRecorded { subtask: subtask(1), facts: vec![applied_at_freeze()] },
+        EventKind::Created(Box::new(traced)),
     ];
     (100..).zip(kinds).map(|(second, kind)| Event { at: at(second), kind }).collect()
 }

@@ -156,6 +156,7 @@ pub fn spec(id: i64, cluster: i64) -> TaskSpec {
             subtasks: vec![subtask(1, vec![]), subtask(2, vec![first])],
         },
         facts: vec![Fact::Cluster(ClusterFact::FormerStatus(ClusterStatus::Running))],
+        trace: None,
         ..stored_tasks::spec(task_id(id), cluster_id(cluster))
     }
 }

@@ -13,6 +13,7 @@ use obsteward::domain::ids::Principal;
 use obsteward::domain::permission::Rights;
 use obsteward::domain::reason::Reason;
 use obsteward::domain::refusal::Refusal;
+use obsteward::domain::trace::TraceContext;
 use obsteward::engine::{Engine, EngineSettings, Registry};
 use obsteward::host::AgentHosts;
 use obsteward::inventory::Inventory;
@@ -150,7 +151,7 @@ impl Fixture {
             principal,
             proof: Arc::default(),
             address: "192.0.2.7:40000".to_owned(),
-            trace_id: "0123456789abcdef".to_owned(),
+            trace: TraceContext::of_random(0x0123_4567_89ab_cdef, 1),
             reason: Reason::default(),
         }
     }
@@ -163,7 +164,7 @@ impl Fixture {
             rights: Arc::new(Rights::everything()),
             proof: Arc::default(),
             address: "127.0.0.1:40000".to_owned(),
-            trace_id: "fedcba9876543210".to_owned(),
+            trace: TraceContext::of_random(0xfedc_ba98_7654_3210, 1),
             reason: Reason::default(),
         }
     }

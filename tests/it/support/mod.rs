@@ -4,6 +4,7 @@
 
 pub mod callers;
 pub mod certificates;
+pub mod collector;
 pub mod evidence;
 pub mod faulty_disk;
 pub mod guarded;
@@ -54,7 +55,7 @@ use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
 
 pub use crate::promises::graphs;
-pub use process::ServeProcess;
+pub use process::{ServeProcess, text_of};
 
 /// Longest wait for anything in a test.
 pub const PATIENCE: Duration = Duration::from_secs(40);

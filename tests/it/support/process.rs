@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 
-use obsteward::config::{Config, StartConfig, StopConfig};
+use obsteward::config::{Config, LogFormat, StartConfig, StopConfig, TracesProtocol};
 
 use super::Clients;
 
@@ -68,6 +68,18 @@ impl ServeProcess {
             format!("[local_agent]\nstate_directory = {agent:?}\none_end_per_seconds = {one_end_per_seconds}\n")
         });
         let agent = agent.unwrap_or_default();
+        let filter = &config.log.filter;
+        let format = match config.log.format {
+            LogFormat::Text => "text",
+            LogFormat::Json => "json",
+        };
+        let protocol = match config.traces.protocol {
+            TracesProtocol::Grpc => "grpc",
+            TracesProtocol::HttpProtobuf => "http/protobuf",
+        };
+        let traces = config.traces.endpoint.as_ref();
+        let traces = traces.map(|endpoint| format!("[traces]\nendpoint = {endpoint:?}\nprotocol = {protocol:?}\n"));
+        let traces = traces.unwrap_or_default();
         let store = match &config.store.url {
             Some(url) => format!("url = {:?}\nkey_file = {:?}", url.expose(), config.store.key_file.as_ref().unwrap()),
             None => format!("path = {:?}", config.store.path),
@@ -95,6 +107,10 @@ impl ServeProcess {
             catch_up_seconds = {catch_up_seconds}
             [sync]
             enabled = false
+            [log]
+            filter = {filter:?}
+            format = {format:?}
+            {traces}
             "#
         );
         std::fs::write(&file, text).unwrap();
@@ -114,7 +130,7 @@ impl ServeProcess {
             let Some(Ok(line)) = lines.next() else {
                 return Err((child.wait().unwrap(), first.join("\n")));
             };
-            if let Some(address) = line.strip_prefix("listening on ") {
+            if let Some(address) = text_of(&line).strip_prefix("listening on ") {
                 break address.to_owned();
             }
             first.push(line);
@@ -191,4 +207,11 @@ impl Drop for ServeProcess {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// What a line says, in either form of the log.
+pub fn text_of(line: &str) -> String {
+    let json: Option<serde_json::Value> = serde_json::from_str(line).ok();
+    let message = json.and_then(|line| line["message"].as_str().map(str::to_owned));
+    message.unwrap_or_else(|| line.to_owned())
 }

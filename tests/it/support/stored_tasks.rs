@@ -74,6 +74,7 @@ pub fn spec(task: TaskId, cluster: ClusterId) -> TaskSpec {
             subtasks: subtasks.collect(),
         },
         facts: Vec::new(),
+        trace: None,
     }
 }
 

@@ -44,7 +44,7 @@ async fn text(response: Response<Body>) -> String {
         (response.status().as_u16(), &response.headers()["content-type"]),
         (200, &"text/event-stream".parse().unwrap())
     );
-    assert_eq!(response.headers()["obsteward-trace-id"].len(), 16);
+    assert_eq!(response.headers()["obsteward-trace-id"].len(), 32);
     let body = tokio::time::timeout(std::time::Duration::from_secs(600), response.into_body().collect()).await;
     String::from_utf8(body.expect("the stream does not end").unwrap().to_bytes().to_vec()).unwrap()
 }

@@ -186,7 +186,7 @@ pub fn assert_enveloped(answer: &Answer) {
     assert_eq!(body.contains_key("error"), !answer.status.is_success(), "{answer:?}");
     assert!(!(body.contains_key("data") && body.contains_key("error")), "{answer:?}");
     let trace = body["traceId"].as_str().unwrap();
-    assert!(trace.len() == 16 && trace.chars().all(|digit| digit.is_ascii_hexdigit()), "{trace}");
+    assert!(trace.len() == 32 && trace.chars().all(|digit| digit.is_ascii_hexdigit()), "{trace}");
     assert_eq!(answer.headers["obsteward-trace-id"], trace);
     assert_eq!(answer.headers["content-type"], "application/json");
     assert!(body["duration"].is_u64());

@@ -9,6 +9,7 @@ use http::{HeaderMap, Request};
 use obsteward::api::rest::{Method, OperationId, ROUTES, RequestMeta, ResponseFormat, TimestampFormat};
 use obsteward::config::ErrorCodes;
 use obsteward::domain::refusal::Refusal;
+use obsteward::domain::trace::TraceContext;
 use obsteward::operations;
 use serde_json::json;
 
@@ -20,7 +21,7 @@ async fn answer(codes: ErrorCodes, refusal: &Refusal, language: &str) -> Answer 
     let headers = HeaderMap::from_iter([(ACCEPT_LANGUAGE, language.parse().unwrap())]);
     let timestamps = TimestampFormat::named("+08:00").unwrap();
     let format = ResponseFormat { timestamps, server: "xxx.xxx.xxx.xxx".to_owned(), codes };
-    let meta = RequestMeta::new(&headers, "getTask");
+    let meta = RequestMeta::new(&headers, "getTask", TraceContext::of_random(1, 1));
     read(format.response(&meta, Err(refusal.clone().into()), None)).await
 }
 

@@ -75,6 +75,7 @@ fn sample_spec(operation: &Definition) -> TaskSpec {
             Fact::Zone(zone.clone(), ZoneFact::FormerStatus(ZoneStatus::Running)),
             Fact::Zone(zone, ZoneFact::TargetStatus(ZoneStatus::Running)),
         ],
+        trace: None,
     }
 }
 
