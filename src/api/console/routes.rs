@@ -20,7 +20,7 @@ use crate::api::console::{
 };
 
 /// The pages that need no parameter.
-pub const PAGES: &[&str] = &["/", "/tasks", "/audit", "/access"];
+pub const PAGES: &[&str] = &["/", "/tasks", "/changes", "/audit", "/access"];
 
 /// The console before the gateway.
 pub fn router(state: &Arc<ConsoleState>, rest: Router) -> Router {
