@@ -134,11 +134,24 @@ impl MaintenancePolicy {
         inside && !self.exclusions.iter().any(|exclusion| exclusion.contains(shown))
     }
 
-    /// It can open only where a window begins, an exclusion ends, or the clock on the wall is set.
+    /// Looked for near by first: it is asked for with every look at what waits.
     fn next_opening(&self, now: Timestamp, today: Date) -> Option<Timestamp> {
+        [3, 10]
+            .into_iter()
+            .find_map(|days| {
+                // What begins on the days behind these is later than this, however the clock on the wall is set.
+                let sure = now.plus(Duration::from_secs((days - 2) * 24 * 3600));
+                let days = i32::try_from(days).ok()?;
+                self.next_opening_within(now, today, days).filter(|found| *found <= sure)
+            })
+            .or_else(|| self.next_opening_within(now, today, FORESIGHT_DAYS))
+    }
+
+    /// It can open only where a window begins, an exclusion ends, or the clock on the wall is set.
+    fn next_opening_within(&self, now: Timestamp, today: Date, days: i32) -> Option<Timestamp> {
         let mut moments = self.exclusions.iter().flat_map(|one| self.moments_of(one.end())).collect::<Vec<_>>();
         let mut day = today.yesterday().ok()?;
-        for _ in 0..=FORESIGHT_DAYS {
+        for _ in 0..=days {
             let begins = self.windows.iter().filter_map(|window| window.begins_on(day));
             moments.extend(begins.flat_map(|begins| self.moments_of(begins)));
             day = day.tomorrow().ok()?;
