@@ -185,6 +185,7 @@ async fn serve(store: &Arc<dyn WholeStore>, clock: &Clock, shutdown: &Cancellati
     let administration = Administration {
         directory: Directory::open(store.clone()).await.unwrap(),
         access: store.clone(),
+        freezes: store.clone(),
         backups: store.clone(),
         hasher: Arc::new(Argon2id),
     };

@@ -2,6 +2,7 @@
 //! current-thread runtime of their own, so that a thousand watchers that wake do not delay a commit.
 
 pub mod access_bootstrap;
+mod maintenance;
 mod notifications;
 pub mod store;
 
@@ -25,7 +26,7 @@ use crate::api::metrics::Measured;
 use crate::api::probes::Readiness;
 use crate::api::rest::{Rest, TimestampFormat};
 use crate::api::{console, grpc, metrics, probes, rest};
-use crate::clock::{BootClock, Clock};
+use crate::clock::{BootClock, Clock, Timestamp};
 use crate::config::{Config, ProxiesConfig, RestConfig, SshConfig, TlsConfig};
 use crate::domain::ids::ClusterId;
 use crate::domain::status::Risk;
@@ -43,7 +44,7 @@ use crate::net::tls::{self, Protocols, Tls, TlsError};
 use crate::notify::reminders::HeldServers;
 use crate::oceanbase::{EffectTimes, MysqlOceanBase, SessionPool};
 use crate::operations::{Deps, Timeouts, registry};
-use crate::service::{Administration, Argon2id, Guarded, Service};
+use crate::service::{Administration, Argon2id, BeginningRules, Guarded, Service};
 use crate::store::access::AccessStore;
 use crate::store::replicas::ReplicaName;
 use crate::store::{StoreError, WholeStore};
@@ -123,6 +124,8 @@ pub struct App {
     sync: bool,
     notifier: Notifier,
     held: Arc<dyn HeldServers>,
+    /// What looks after tasks that have not begun.
+    queue: Service,
 }
 
 struct BoundListener {
@@ -264,12 +267,18 @@ impl App {
         let administration = Administration {
             directory: Arc::clone(&directory),
             access,
+            freezes: store.clone(),
             backups: store.clone(),
             hasher: Arc::new(Argon2id),
         };
         let notifier = Notifier::open(config, store.clone(), clock.clone())?;
         let service = Service::new(store.clone(), Arc::clone(&engine), deps, administration)
-            .with_notifications(notifier.targets());
+            .with_notifications(notifier.targets())
+            .with_beginnings(BeginningRules {
+                policies: maintenance::policies(config)?,
+                authentication: config.auth.enabled,
+            });
+        let queue = service.clone();
         let held = Arc::new(service.clone());
         let telling = match config.metrics.listen {
             None => None,
@@ -304,6 +313,7 @@ impl App {
             sync: config.sync.enabled,
             notifier,
             held,
+            queue,
         })
     }
 
@@ -354,6 +364,9 @@ impl App {
         let target_share = move |target: i64| engine.has_share(target);
         // Dropped with the end of this function, which waits for no target.
         let _notifying = self.notifier.start(self.held, Arc::new(target_share), &shutdown);
+        // What is in flight ends with its own commit: nothing begins behind the shutdown.
+        let (queue, ended) = (self.queue, shutdown.clone());
+        let tending = Some(tokio::spawn(async move { _ = ended.run_until_cancelled(queue.tend_pending()).await }));
         let engine = Arc::clone(&self.engine);
         let share = move |cluster: ClusterId| engine.has_share(cluster.get());
         let syncing =
@@ -417,7 +430,7 @@ impl App {
             outdated
         };
         let ((), (), outdated) = tokio::join!(serving_grpc, serving(router), ending);
-        for beside in [following_access, syncing, following].into_iter().flatten() {
+        for beside in [following_access, syncing, following, tending].into_iter().flatten() {
             beside.abort();
         }
         close(&*self.store).await;
@@ -425,6 +438,15 @@ impl App {
         tracing::info!("ended in order, open tasks go on at the next start");
         outdated.map_or(Ok(()), |why| Err(why.into()))
     }
+}
+
+/// Checks a configuration without starting anything; answers what a person should know of it.
+pub fn check(config: &Config, now: Timestamp) -> Result<Vec<String>, AppError> {
+    check_rest(&config.rest)?;
+    ssh(&config.ssh)?;
+    access_bootstrap::wanted(&config.auth)?;
+    maintenance::policies(config)?;
+    maintenance::odd_hours(config, now)
 }
 
 /// Checks what the type of a setting cannot express.

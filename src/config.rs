@@ -1,6 +1,7 @@
 //! The configuration of `obsteward serve`: a TOML file; flags and environment override it. `deploy/obsteward.toml` shows every
 //! setting with its default.
 
+mod maintenance;
 mod network;
 mod notifications;
 mod rest;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use thiserror::Error;
 
+pub use maintenance::{ApprovalConfig, MaintenanceConfig};
 pub use network::Network;
 pub use notifications::{AlertmanagerConfig, NotificationConfig, NotifiedOf, SecretUrl};
 pub use rest::{ErrorCodes, RestConfig, TaskShape};
@@ -59,6 +61,8 @@ pub struct Config {
     pub start: StartConfig,
     /// Periodic reading of registered clusters.
     pub sync: SyncConfig,
+    /// When tasks may begin, and for which of them somebody else must agree; without it always, and nobody.
+    pub maintenance: Vec<MaintenanceConfig>,
     /// Who is told of what people wait for.
     pub notifications: Vec<NotificationConfig>,
     /// Whose alerts about a server are silenced while it is out of service; without it none are.

@@ -113,6 +113,7 @@ pub fn spec(id: i64, cluster: i64, clock: &Clock) -> TaskSpec {
         hold: None,
         rollout: None,
         drain: Duration::ZERO,
+        pending: None,
         graph: Graph { operation: operation_name(), subtasks: subtasks.collect() },
         facts: Vec::new(),
         trace: None,

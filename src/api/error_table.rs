@@ -6,8 +6,11 @@ use std::time::Duration;
 
 pub use crate::api::error_row::{About, OcpCode, Retry, Row};
 use crate::api::error_row::{condition, field, rows, shown};
+use crate::clock::Timestamp;
+use crate::domain::change_freeze::{ChangeFreeze, FreezeScope};
 use crate::domain::event::{Phase, TaskState, Verb};
 use crate::domain::ids::{SubtaskId, TaskId};
+use crate::domain::maintenance::Closed;
 use crate::domain::refusal::{AuthFailure, FieldViolation, LockHolder, NoUse, Refusal, SkipRefusal, Violations};
 
 /// The row of a refusal.
@@ -194,6 +197,51 @@ pub fn row(refusal: &Refusal) -> Row {
         "任务 {task_id} 未暂停，{verb} 无事可做，请重新读取任务";
         task_id: task, verb: verb;
         condition("TASK_STATE", "tasks", task);
+    NothingToDo { task, verb, why: NoUse::NoApprovalWanted } => FailedPrecondition, 409, 4007, "TSK10007";
+        "{verb} of task {task_id} would do nothing: it needs nobody's approval; read the task",
+        "任务 {task_id} 无需审批，{verb} 无事可做，请重新读取任务";
+        task_id: task, verb: verb;
+        condition("TASK_STATE", "tasks", task);
+    NothingToDo { task, verb, why: NoUse::NotApproved } => FailedPrecondition, 409, 4007, "TSK10007";
+        "{verb} of task {task_id} would do nothing: nobody has approved it; read the task",
+        "任务 {task_id} 尚未被审批，{verb} 无事可做，请重新读取任务";
+        task_id: task, verb: verb;
+        condition("TASK_STATE", "tasks", task);
+    OwnTask { task, principal } => FailedPrecondition, 409, 4007, "TSK10007";
+        "task {task_id} was asked for by {principal}, who cannot approve it too; let somebody else approve it",
+        "任务 {task_id} 由 {principal} 发起，不能由其本人审批，请由其他人审批";
+        task_id: task, principal: principal;
+        condition("SECOND_PERSON", "tasks", task);
+    PlanChanged { task, approved, found } => Aborted, 409, 1005, "COM10005";
+        "the plan of task {task_id} has the digest {found_digest} now, the approval is of {approved_digest}; look at the plan again and decide again",
+        "任务 {task_id} 的计划已变化（当前摘要 {found_digest}，审批摘要 {approved_digest}），请重新查看计划后再审批";
+        task_id: task, approved_digest: approved, found_digest: found;
+        condition("PLAN_DIGEST", "tasks", task);
+    OutsideWindow { cluster, from, closed: Closed { exclusion: None, next } } => FailedPrecondition, 409, 1003, "COM10003";
+        "nothing begins on cluster {cluster} at {from}, which is outside its maintenance windows; the next opening is {next}: ask again then, or say queue to wait for it",
+        "{from} 不在集群 {cluster} 的运维窗口内，下一个窗口：{next}，请届时重试，或指定 queue 排队等待";
+        cluster: cluster, from: from, next: opening(*next);
+        Condition("MAINTENANCE_WINDOW", cluster.clone()), at_opening(*next);
+    OutsideWindow { cluster, from, closed: Closed { exclusion: Some(exclusion), next } } => FailedPrecondition, 409, 1003, "COM10003";
+        "nothing begins on cluster {cluster} at {from}, which is in the exclusion {exclusion}; the next opening is {next}: ask again then, or say queue to wait for it",
+        "{from} 处于集群 {cluster} 的禁止变更时段 {exclusion}，下一个窗口：{next}，请届时重试，或指定 queue 排队等待";
+        cluster: cluster, from: from, exclusion: exclusion, next: opening(*next);
+        Condition("MAINTENANCE_WINDOW", cluster.clone()), at_opening(*next);
+    ChangesFrozen { cluster, freeze } => FailedPrecondition, 409, 1003, "COM10003";
+        "nothing begins on cluster {cluster}: {principal} froze changes {scope} at {since} ({reason}); ask again when they are thawed, or say queue to wait for it",
+        "集群 {cluster} 已冻结变更（{principal} 于 {since} 冻结，范围：{scope}，原因：{reason}），请在解冻后重试，或指定 queue 排队等待";
+        cluster: cluster, principal: freeze.by, scope: frozen(freeze), since: freeze.since, reason: freeze.reason;
+        Condition("CHANGE_FREEZE", cluster.clone());
+    ChangesFrozenAlready { freeze } => AlreadyExists, 409, 1005, "COM10005";
+        "changes are frozen {scope} already, by {principal} at {since} ({reason}); thaw them first to say it anew",
+        "变更已被 {principal} 于 {since} 冻结（范围：{scope}，原因：{reason}），如需重新冻结请先解冻";
+        scope: frozen(freeze), principal: freeze.by, since: freeze.since, reason: freeze.reason;
+        Condition("CHANGE_FREEZE", freeze.by.to_string());
+    ChangesNotFrozen { cluster } => NotFound, 404, 1003, "COM10003";
+        "no change freeze is on of {what}; see ListChangeFreezes, a freeze of everything is thawed without a cluster",
+        "{what} 未被冻结变更，请查看冻结列表（全局冻结请不指定集群解冻）";
+        what: cluster.map_or_else(|| "everything".to_owned(), |cluster| format!("cluster {cluster}"));
+        Condition("CHANGE_FREEZE", cluster.map_or_else(|| "everything".to_owned(), |cluster| cluster.to_string()));
     HoldTooLong { until, longest_seconds, permanent_offline_seconds } => FailedPrecondition, 409, 1003, "COM10003";
         "a hold until {until} outlives the server's replicas: the cluster gives them up after {permanent_offline_seconds} s (server_permanent_offline_time), and a start takes its time; hold for at most {longest_seconds} s, raise the parameter and sync the cluster, or accept the risk PERMANENT_OFFLINE",
         "保持停机至 {until} 将超过副本的永久下线时间 {permanent_offline_seconds} 秒（server_permanent_offline_time），最长 {longest_seconds} 秒，请缩短时间、调大参数后同步集群，或接受风险 PERMANENT_OFFLINE";
@@ -431,6 +479,8 @@ fn ways_out(holder: &LockHolder) -> String {
         Verb::CompleteHold => "CompleteHold",
         Verb::Pause => "PauseRollout",
         Verb::Resume => "ResumeRollout",
+        Verb::Approve => "ApproveTask",
+        Verb::WithdrawApproval => "WithdrawApproval",
     };
     holder.verbs.iter().map(call).collect::<Vec<_>>().join(", ")
 }
@@ -438,8 +488,23 @@ fn ways_out(holder: &LockHolder) -> String {
 /// A holder that moves may be gone soon; one at rest waits for a person.
 fn until_it_rests(state: TaskState) -> Retry {
     match state.phase() {
-        Phase::Moving => after(10_000),
+        Phase::Pending | Phase::Moving => after(10_000),
         Phase::AtRest | Phase::Closed => Retry::Never,
+    }
+}
+
+fn opening(next: Option<Timestamp>) -> String {
+    next.map_or_else(|| "not in sight".to_owned(), |next| next.to_string())
+}
+
+fn at_opening(next: Option<Timestamp>) -> Retry {
+    next.map_or(Retry::Never, Retry::At)
+}
+
+const fn frozen(freeze: &ChangeFreeze) -> &'static str {
+    match freeze.scope {
+        FreezeScope::Everything => "everywhere",
+        FreezeScope::Cluster(_) => "of it",
     }
 }
 

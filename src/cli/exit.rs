@@ -80,7 +80,10 @@ impl Exit {
             | (v1::TaskState::RolledBack, Goal::Reached | Goal::Held)
             | (v1::TaskState::Failed | v1::TaskState::Cancelled | v1::TaskState::GivenUp, _) => Self::TaskFailed,
             (v1::TaskState::Refused, _) => Self::Refused,
-            (v1::TaskState::Unspecified | v1::TaskState::Running | v1::TaskState::Canceling, _) => Self::OutcomeUnknown,
+            (
+                v1::TaskState::Unspecified | v1::TaskState::Pending | v1::TaskState::Running | v1::TaskState::Canceling,
+                _,
+            ) => Self::OutcomeUnknown,
         }
     }
 

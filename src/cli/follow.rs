@@ -293,6 +293,8 @@ impl ResumableStream for OneTask<'_> {
                         | Kind::Override(_)
                         | Kind::Adopted(_)
                         | Kind::VerbRequested(_)
+                        | Kind::Approved(_)
+                        | Kind::ApprovalEnded(_)
                         | Kind::Warning(_),
                     )
                     | None => {}

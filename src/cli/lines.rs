@@ -79,10 +79,28 @@ fn event_words(view: &TaskView, event: &v1::TaskEvent) -> (String, String) {
             view.name(verb.subtask_id.unwrap_or_default()),
             format!("{} asked for by {}{}", words::verb(verb.verb), verb.principal, because(&verb.reason)),
         ),
+        Some(Kind::Approved(approved)) => {
+            let by = approved.approval.as_ref().map(|approval| approval.principal.as_str()).unwrap_or_default();
+            (whole(), format!("approved by {by}{}", because(&approved.reason)))
+        }
+        Some(Kind::ApprovalEnded(ended)) => (whole(), format!("{}{}", approval_end(ended), because(&ended.reason))),
         Some(Kind::Warning(warning)) => {
             (view.name(warning.subtask_id), format!("warning {}: {}", warning.code, warning.text))
         }
         None => (whole(), format!("event {} of a kind that this version does not know", event.revision)),
+    }
+}
+
+/// Why an approval does not hold any more.
+pub fn approval_end(ended: &v1::ApprovalEnd) -> String {
+    let by = flat(&ended.principal);
+    match ended.why() {
+        v1::ApprovalEndReason::Unspecified => format!("the approval of {by} does not hold any more"),
+        v1::ApprovalEndReason::Withdrawn => format!("the approval was withdrawn by {by}"),
+        v1::ApprovalEndReason::PlanChanged => format!("the plan has changed since {by} approved it"),
+        v1::ApprovalEndReason::ApproverNotPermitted => {
+            format!("the approval of {by} ended, who may not act on the cluster any more")
+        }
     }
 }
 
@@ -307,7 +325,7 @@ pub fn task_state_mark(state: v1::TaskState) -> Mark {
     match state {
         v1::TaskState::Successful => Paint::green,
         v1::TaskState::Failed | v1::TaskState::Cancelled | v1::TaskState::Refused => Paint::red,
-        v1::TaskState::Running | v1::TaskState::Canceling => Paint::yellow,
+        v1::TaskState::Pending | v1::TaskState::Running | v1::TaskState::Canceling => Paint::yellow,
         v1::TaskState::Unspecified | v1::TaskState::RolledBack | v1::TaskState::GivenUp => |_, word| word.to_owned(),
     }
 }
@@ -434,6 +452,13 @@ pub fn next_steps(task: &v1::Task) -> Vec<String> {
             )),
             v1::TaskVerb::Resume => {
                 steps.push((format!("resume {id} --watch"), "goes on with the next servers".to_owned()));
+            }
+            v1::TaskVerb::Approve => steps.push((
+                format!("approve {id}"),
+                "shows its plan, and agrees with it; somebody else than who asked for it".to_owned(),
+            )),
+            v1::TaskVerb::WithdrawApproval => {
+                steps.push((format!("withdraw-approval {id}"), "takes its approval back".to_owned()));
             }
             v1::TaskVerb::Pause => {}
             v1::TaskVerb::GiveUp => steps.push((

@@ -5,6 +5,8 @@ mod accept;
 mod advice;
 mod any_server;
 mod audit;
+mod begin;
+mod check_config;
 pub mod client;
 mod clusters;
 mod completions;
@@ -181,6 +183,8 @@ impl GlobalOptions {
 pub enum Command {
     /// Run the service
     Serve(serve::ServeArgs),
+    /// Check the configuration of a service without starting it, and say what is worth knowing of it
+    CheckConfig(serve::ServeArgs),
     /// Run the agent on a database host
     Agent(crate::agent::AgentArgs),
     /// See it work: a simulated cluster, agents, the service, and one server stopped
@@ -279,7 +283,7 @@ impl Command {
             Self::Key(command) => command.changes(),
             Self::Role(command) => command.changes(),
             Self::Servers(_) | Self::Watch(_) | Self::Audit(_) => false,
-            Self::Replicas | Self::Notifications | Self::Completions(_) => false,
+            Self::Replicas | Self::Notifications | Self::Completions(_) | Self::CheckConfig(_) => false,
         }
     }
 }
@@ -359,6 +363,7 @@ async fn dispatch(cli: Cli, output: &Output) -> Result<Exit, Failure> {
     let client = || cli.global.client();
     match cli.command {
         Command::Serve(args) => serve::run(args).await,
+        Command::CheckConfig(args) => check_config::run(args, output),
         Command::Agent(args) => {
             let traces = agent_traces(&args);
             crate::telemetry::start(&LogConfig::default(), &traces, "obsteward-agent")

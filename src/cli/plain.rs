@@ -5,6 +5,7 @@ use clap::Args;
 use uuid::Uuid;
 
 use super::accept::{Accepted, send};
+use super::begin::BeginArgs;
 use super::client::Client;
 use super::exit::Exit;
 use super::failure::Failure;
@@ -26,6 +27,9 @@ pub struct PlainArgs {
     /// UUID of this request: repeating it gets the same task [default: a new one]
     #[arg(long, value_name = "UUID")]
     request_id: Option<Uuid>,
+    /// When it begins.
+    #[command(flatten)]
+    begin: BeginArgs,
     /// How far the task is followed.
     #[command(flatten)]
     watching: Watching,
@@ -37,8 +41,9 @@ macro_rules! ask {
         pub async fn $run(args: PlainArgs, client: &Client, output: &Output) -> Result<Exit, Failure> {
             let (cluster_id, server_id) = args.on.ids(client).await?;
             let (request_id, expected_server, reason) = (args.request_id(), args.expected_server(), client.reason());
+            let begin = args.begin.options();
             let request =
-                v1::$request { cluster_id, server_id, request_id: request_id.clone(), expected_server, reason };
+                v1::$request { cluster_id, server_id, request_id: request_id.clone(), expected_server, reason, begin };
             let call = async || Ok(client.servers().$call(request.clone()).await?.map(|answer| answer.task));
             let task = send(client, output, $doing, &request_id, call).await?;
             Accepted { task, plan: None, request_id }.show(client, output, args.watching).await

@@ -6,6 +6,7 @@ use clap::Args;
 use uuid::Uuid;
 
 use super::accept::AcceptedDocument;
+use super::begin::BeginArgs;
 use super::client::{CLUSTER_TIMEOUT, Client};
 use super::exit::Exit;
 use super::failure::Failure;
@@ -44,6 +45,9 @@ pub struct StopOptions {
     /// Only show the plan of the stop; exit code 3 when it blocks
     #[arg(long, conflicts_with_all = ["watch", "request_id", "expire_in"])]
     pub plan: bool,
+    /// When it begins.
+    #[command(flatten)]
+    pub begin: BeginArgs,
     /// How far the task is followed.
     #[command(flatten)]
     pub watching: Watching,
@@ -149,6 +153,11 @@ fn decide(
     if options.plan {
         return Ok(PlanDecision::Over(if plan.allowed { Exit::Done } else { Exit::Refused }));
     }
+    let blocking = plan.checks.iter().filter(|check| blocks(check)).collect::<Vec<_>>();
+    if !plan.allowed && !blocking.is_empty() && blocking.iter().all(|check| options.begin.waits_for(check)) {
+        output.note("what blocks now is waited for");
+        return Ok(PlanDecision::Proceed(plan));
+    }
     if !plan.allowed && options.request_id.is_none() {
         return Err(Failure::Refused(blocked(verb, &plan)));
     }
@@ -175,9 +184,12 @@ fn show(verb: &'static str, options: &StopOptions, plan: &v1::StopPlan, output: 
     }
 }
 
+pub(super) fn blocks(check: &v1::PlanCheck) -> bool {
+    check.verdict() == v1::Verdict::Block && !check.overridden
+}
+
 fn blocked(verb: &str, plan: &v1::StopPlan) -> String {
-    let blocks = |check: &&v1::PlanCheck| check.verdict() == v1::Verdict::Block && !check.overridden;
-    let names: Vec<_> = plan.checks.iter().filter(blocks).map(|check| check.name.as_str()).collect();
+    let names: Vec<_> = plan.checks.iter().filter(|check| blocks(check)).map(|check| check.name.as_str()).collect();
     let names = if names.is_empty() { "a check".to_owned() } else { names.join(", ") };
     format!("the {verb} of {} is blocked by {names}; nothing was changed", place(plan))
 }

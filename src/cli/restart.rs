@@ -49,6 +49,7 @@ fn request(options: &StopOptions, plan: &v1::StopPlan, clock: &Clock) -> v1::Res
         expire_time: options.expire_time(clock),
         freeze_before_stop: options.freeze,
         drain: options.drain(),
+        begin: options.begin.options(),
         ..Default::default()
     }
 }

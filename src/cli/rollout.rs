@@ -8,11 +8,13 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::accept::{Accepted, send};
+use super::begin::BeginArgs;
 use super::client::{CLUSTER_TIMEOUT, Client};
 use super::exit::{Exit, Goal};
 use super::failure::Failure;
 use super::output::{Format, Output};
 use super::plan::place;
+use super::planned::blocks;
 use super::resolve::{self, ServerName, parse_server};
 use super::table::flat;
 use super::watching::Watching;
@@ -76,6 +78,9 @@ pub struct RolloutArgs {
     /// Only show the plan; exit code 3 when it blocks
     #[arg(long, conflicts_with_all = ["watch", "request_id", "deadline"])]
     pub(super) plan: bool,
+    /// When it begins.
+    #[command(flatten)]
+    begin: BeginArgs,
     /// How far the task is followed.
     #[command(flatten)]
     watching: Watching,
@@ -122,7 +127,9 @@ pub async fn run(args: RolloutArgs, client: &Client, output: &Output) -> Result<
     if args.plan {
         return Ok(if plan.allowed { Exit::Done } else { Exit::Refused });
     }
-    if !plan.allowed && args.request_id.is_none() {
+    let blocking = plan.plans.iter().flat_map(|plan| &plan.checks).filter(|check| blocks(check)).collect::<Vec<_>>();
+    let waits = !blocking.is_empty() && blocking.iter().all(|check| args.begin.waits_for(check));
+    if !plan.allowed && !waits && args.request_id.is_none() {
         return Err(Failure::Refused("the rollout is blocked; nothing was changed".to_owned()));
     }
     let request_id = args.request_id.unwrap_or_else(Uuid::new_v4).to_string();
@@ -142,6 +149,7 @@ pub async fn run(args: RolloutArgs, client: &Client, output: &Output) -> Result<
         pause_after: args.pause_after,
         hold: args.hold.map(crate::watch::encode::duration),
         drain: args.drain.map(crate::watch::encode::duration),
+        begin: args.begin.options(),
     };
     let call = async || Ok(client.rollouts().start_rollout(request.clone()).await?.map(|answer| answer.task));
     let task = send(client, output, "start rollout", &request_id, call).await?;

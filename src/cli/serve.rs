@@ -48,7 +48,7 @@ pub struct ServeArgs {
 }
 
 impl ServeArgs {
-    fn config(self) -> Result<Config, Failure> {
+    pub(super) fn config(self) -> Result<Config, Failure> {
         let mut config = match &self.config {
             Some(path) => Config::read(path).map_err(|error| Failure::Usage(error.to_string()))?,
             None => Config::default(),

@@ -79,6 +79,7 @@ fn request(args: &StopArgs, plan: &v1::StopPlan, clock: &Clock) -> v1::StopServe
         freeze_before_stop: args.options.freeze,
         hold_until: args.hold.map(|hold| times::to_proto(clock.now().plus(hold))),
         drain: args.options.drain(),
+        begin: args.options.begin.options(),
         ..Default::default()
     }
 }

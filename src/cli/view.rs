@@ -114,6 +114,13 @@ impl TaskView {
             Some(Kind::Override(item)) => self.task.overrides.push(item.clone()),
             Some(Kind::Warning(warning)) => self.task.warnings.push(warning.clone()),
             // These move nothing that is shown; a kind that this version does not know moves only the position.
+            Some(Kind::Approved(approved)) => self.task.approval = approved.approval.clone(),
+            Some(Kind::ApprovalEnded(ended)) => {
+                self.task.approval = None;
+                if let Some(pending) = &mut self.task.pending {
+                    pending.last_approval_end = Some(ended.clone());
+                }
+            }
             Some(Kind::Created(_) | Kind::Adopted(_) | Kind::VerbRequested(_)) | None => {}
         }
         ApplyOutcome::Applied
@@ -209,7 +216,9 @@ pub enum Phase {
 /// The phase of a state; what this version does not know counts as open, so that nobody stops watching too early.
 pub const fn phase(state: v1::TaskState) -> Phase {
     match state {
-        v1::TaskState::Unspecified | v1::TaskState::Running | v1::TaskState::Canceling => Phase::Open,
+        v1::TaskState::Unspecified | v1::TaskState::Pending | v1::TaskState::Running | v1::TaskState::Canceling => {
+            Phase::Open
+        }
         v1::TaskState::Failed | v1::TaskState::Cancelled => Phase::AtRest,
         v1::TaskState::Successful | v1::TaskState::RolledBack | v1::TaskState::Refused | v1::TaskState::GivenUp => {
             Phase::Closed

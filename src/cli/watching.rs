@@ -38,6 +38,8 @@ impl Watching {
         goal: Goal,
     ) -> Result<Exit, Failure> {
         let open = phase(task.state()) == Phase::Open;
+        let pending = task.state() == v1::TaskState::Pending;
+        let what = if what.is_empty() && pending { "is PENDING" } else { what };
         match output.format {
             Format::Text if open || self.watch => {
                 let what = if what.is_empty() { String::new() } else { format!(" {what}") };
@@ -49,7 +51,12 @@ impl Watching {
         if !self.watch {
             if output.format == Format::Text {
                 let follow = format!("follow it with: obsteward watch {}", task.id);
-                let notes = if open { vec![follow] } else { next_steps(&task) };
+                let waits = format!("see what it waits for with: obsteward tasks show {}", task.id);
+                let notes = match (open, pending) {
+                    (true, true) => vec![waits, follow],
+                    (true, false) => vec![follow],
+                    (false, _) => next_steps(&task),
+                };
                 notes.iter().for_each(|note| output.note(note));
             }
             return Ok(Exit::Done);

@@ -76,6 +76,10 @@ const SETTINGS: &[(&str, &[&str])] = &[
     ("start", &["watch_seconds", "catch_up_seconds"]),
     ("sync", &["enabled"]),
     (
+        "maintenance",
+        &["clusters", "time_zone", "windows", "exclusions", "starts", "approval", "approval_risks", "approval_seconds"],
+    ),
+    (
         "notifications",
         &["name", "url", "secret_file", "ca_file", "events", "clusters", "nearly_given_up_minutes", "timeout_seconds"],
     ),

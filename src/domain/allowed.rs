@@ -60,11 +60,14 @@ impl Task {
                 Verb::Retry => self.direction == Direction::Forward && !self.is_done_but_for_some(),
                 Verb::Rollback | Verb::GiveUp => true,
                 // Between a request to continue and its first step nothing runs that could be ended.
+                Verb::Cancel if self.state.phase() == Phase::Pending => true,
                 Verb::Cancel => self.subtasks.iter().any(|subtask| subtask.state == SubtaskState::Running),
                 Verb::SkipSubtask => self.subtasks.iter().any(|subtask| self.can_skip(subtask)),
                 Verb::CompleteHold => self.held().next().is_some(),
                 Verb::Pause => self.pause_request.is_none() && self.has_batches_ahead(),
                 Verb::Resume => self.paused().is_some(),
+                Verb::Approve => self.wants_approval(),
+                Verb::WithdrawApproval => self.approval.is_some(),
             }
     }
 
@@ -75,7 +78,9 @@ impl Task {
             Verb::Retry => subtask.state == SubtaskState::Failed && self.allows(Verb::Retry),
             Verb::Cancel => subtask.state == SubtaskState::Running && self.allows(Verb::Cancel),
             Verb::CompleteHold => self.held().any(|(held, _)| held.spec.id == subtask.spec.id),
-            Verb::Rollback | Verb::GiveUp | Verb::Pause | Verb::Resume => false,
+            Verb::Rollback | Verb::GiveUp | Verb::Pause | Verb::Resume | Verb::Approve | Verb::WithdrawApproval => {
+                false
+            }
         });
         allowed.collect()
     }

@@ -46,6 +46,15 @@ words!(
         CancelTask = "CANCEL_TASK",
         /// Brings back what a task holds out of service.
         CompleteHold = "COMPLETE_HOLD",
+        /// Agrees with a task that somebody else asked for.
+        ApproveTask = "APPROVE_TASK",
+        WithdrawApproval = "WITHDRAW_APPROVAL",
+        /// What a task that has not begun would meet.
+        PlanTask = "PLAN_TASK",
+        /// Nothing begins on a cluster, or on any.
+        FreezeChanges = "FREEZE_CHANGES",
+        ThawChanges = "THAW_CHANGES",
+        ListChangeFreezes = "LIST_CHANGE_FREEZES",
         /// Closes a task that is at rest, as it is.
         GiveUpTask = "GIVE_UP_TASK",
         RegisterCluster = "REGISTER_OB_CLUSTER",
@@ -119,6 +128,8 @@ impl Call {
             | Self::StartCluster
             | Self::RestartCluster
             | Self::UpdateCluster
+            | Self::FreezeChanges
+            | Self::ThawChanges
             | Self::SyncCluster => Requirement::Cluster(Action::Update),
             Self::PlanStopServer
             | Self::PlanStopZone
@@ -130,7 +141,7 @@ impl Call {
             // Its answer says whether a cluster is registered already.
             Self::RegisterCluster => Requirement::EveryCluster(&[Action::Create, Action::Read]),
             Self::DeregisterCluster => Requirement::Cluster(Action::Delete),
-            Self::GetTask | Self::WatchTask | Self::GetSubtaskLog => Requirement::Task(Action::Read),
+            Self::GetTask | Self::WatchTask | Self::GetSubtaskLog | Self::PlanTask => Requirement::Task(Action::Read),
             Self::RetryTask
             | Self::RollbackTask
             | Self::SkipSubtask
@@ -138,8 +149,10 @@ impl Call {
             | Self::CompleteHold
             | Self::PauseRollout
             | Self::ResumeRollout
+            | Self::ApproveTask
+            | Self::WithdrawApproval
             | Self::GiveUpTask => Requirement::Task(Action::Update),
-            Self::ListTasks | Self::ListClusters => Requirement::Filtered,
+            Self::ListTasks | Self::ListClusters | Self::ListChangeFreezes => Requirement::Filtered,
             Self::ListAccessKeys => Requirement::FilteredUsers,
             Self::WatchTasks => Requirement::FilteredTasks,
             Self::CreateUser => Requirement::EveryUser(Action::Create),
@@ -179,6 +192,12 @@ impl Call {
             | Self::SkipSubtask
             | Self::CancelTask
             | Self::GiveUpTask
+            | Self::ApproveTask
+            | Self::WithdrawApproval
+            | Self::PlanTask
+            | Self::FreezeChanges
+            | Self::ThawChanges
+            | Self::ListChangeFreezes
             | Self::RegisterCluster
             | Self::UpdateCluster
             | Self::DeregisterCluster
@@ -230,6 +249,10 @@ impl Call {
             | Self::PauseRollout
             | Self::ResumeRollout
             | Self::CompleteHold
+            | Self::ApproveTask
+            | Self::WithdrawApproval
+            | Self::FreezeChanges
+            | Self::ThawChanges
             | Self::StopCluster
             | Self::StartCluster
             | Self::RestartCluster
@@ -264,6 +287,8 @@ impl Call {
             | Self::WatchTask
             | Self::WatchTasks
             | Self::GetSubtaskLog
+            | Self::PlanTask
+            | Self::ListChangeFreezes
             | Self::GetCluster
             | Self::ListClusters
             | Self::ListUsers

@@ -7,6 +7,9 @@ pub const fn task_edge(from: TaskState, to: TaskState, operation: TaskOperation)
     use TaskOperation as O;
     use TaskState as S;
     match (from, to) {
+        (S::Pending, S::Running) => matches!(operation, O::Execute),
+        // It never begins: by a rule, or because somebody cancelled it.
+        (S::Pending, S::Refused) => matches!(operation, O::Execute | O::Cancel),
         (S::Running, S::Successful | S::Refused) => matches!(operation, O::Execute | O::Retry),
         (S::Running, S::Failed) => matches!(operation, O::Execute | O::Retry | O::Rollback),
         (S::Running, S::RolledBack) => matches!(operation, O::Rollback),
@@ -16,7 +19,8 @@ pub const fn task_edge(from: TaskState, to: TaskState, operation: TaskOperation)
         (S::Failed | S::Cancelled, S::Running) => matches!(operation, O::Retry | O::Rollback),
         (S::Failed | S::Cancelled, S::GivenUp) => matches!(operation, O::GiveUp),
         (
-            S::Running
+            S::Pending
+            | S::Running
             | S::Canceling
             | S::Failed
             | S::Cancelled
@@ -24,7 +28,8 @@ pub const fn task_edge(from: TaskState, to: TaskState, operation: TaskOperation)
             | S::RolledBack
             | S::Refused
             | S::GivenUp,
-            S::Running
+            S::Pending
+            | S::Running
             | S::Canceling
             | S::Failed
             | S::Cancelled

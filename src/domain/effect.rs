@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::domain::ids::{ClusterKey, Fence, SubtaskId, TaskId};
@@ -19,11 +20,11 @@ pub struct Permit {
     lease: Arc<dyn Lease>,
 }
 
-/// The right of a replica to act at all. It ends by itself: a replica that was frozen or cut off finds it ended when it goes on,
-/// however long ago it asked whether it owned a task.
+/// The right of a replica to act at all, and of an effect to be sent. It ends by itself: a replica that was frozen or cut off finds it
+/// ended when it goes on, however long ago it asked whether it owned a task or said until when its effect can happen.
 pub trait Lease: fmt::Debug + Send + Sync {
-    /// Whether it has not ended.
-    fn goes_on(&self) -> bool;
+    /// Whether it has not ended, and what is sent now and may happen for so long happens within its horizon.
+    fn goes_on_for(&self, takes: Duration) -> bool;
 }
 
 /// The lease of the only replica of an embedded store.
@@ -31,7 +32,7 @@ pub trait Lease: fmt::Debug + Send + Sync {
 pub struct EndlessLease;
 
 impl Lease for EndlessLease {
-    fn goes_on(&self) -> bool {
+    fn goes_on_for(&self, _: Duration) -> bool {
         true
     }
 }
@@ -50,10 +51,10 @@ impl Permit {
         Self { task, subtask, intent, run_time, cluster, fence, lease }
     }
 
-    /// Whether it may still be used. Asked again directly before an effect is sent: between this and that there is nothing that a
-    /// session or a ticket could outlive.
-    pub fn is_valid(&self) -> bool {
-        self.lease.goes_on()
+    /// Whether it may still be used, for an effect that can happen for so long after it is sent. Asked again directly before that:
+    /// between this and that there is nothing that a session or a ticket could outlive.
+    pub fn is_valid_for(&self, takes: Duration) -> bool {
+        self.lease.goes_on_for(takes)
     }
 
     pub const fn cluster(&self) -> &ClusterKey {
@@ -82,9 +83,10 @@ pub enum EffectOutcome {
 }
 
 impl EffectOutcome {
-    /// Of an effect whose lease ended before it was sent. Whoever owns the task now has to look.
-    pub fn lease_ended() -> Self {
-        Self::Unknown { message: "the lease of this replica ended, it was not sent".to_owned() }
+    /// Of an effect whose permit was not valid any more when it was to be sent. Whoever owns the task now has to look.
+    pub fn too_late() -> Self {
+        let message = "it was not sent: the lease of this replica ended, or it could only happen behind its horizon";
+        Self::Unknown { message: message.to_owned() }
     }
 }
 

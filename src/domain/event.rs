@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use crate::clock::Timestamp;
+use crate::domain::approval::{Approval, ApprovalEnd};
+use crate::domain::beginning::Pending;
 use crate::domain::effect::Intent;
 use crate::domain::facts::Fact;
 use crate::domain::graph::{Graph, TaskTarget};
@@ -17,9 +19,11 @@ use crate::domain::trace::TraceContext;
 use crate::domain::words::words;
 
 words!(
-    /// State of a task: RUNNING and CANCELING move, FAILED and CANCELLED rest, the others are closed
+    /// State of a task: PENDING has not begun, RUNNING and CANCELING move, FAILED and CANCELLED rest, the others are closed
     /// (docs/architecture.md#tasks).
     TaskState, "task state", {
+        /// It was accepted and has not begun: it holds no lock.
+        Pending = "PENDING",
         /// A subtask runs or is about to.
         Running = "RUNNING",
         /// The running subtask was asked to end.
@@ -41,6 +45,8 @@ words!(
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
+    /// It waits for its beginning, and holds nothing.
+    Pending,
     /// The owner works on it.
     Moving,
     /// It holds its cluster and waits for a person.
@@ -52,6 +58,7 @@ pub enum Phase {
 impl TaskState {
     pub const fn phase(self) -> Phase {
         match self {
+            Self::Pending => Phase::Pending,
             Self::Running | Self::Canceling => Phase::Moving,
             Self::Failed | Self::Cancelled => Phase::AtRest,
             Self::Successful | Self::RolledBack | Self::Refused | Self::GivenUp => Phase::Closed,
@@ -153,6 +160,10 @@ words!(
         Pause = "PAUSE",
         /// Go on with a rollout that is paused.
         Resume = "RESUME",
+        /// Agree with a task that somebody else asked for, so that it may begin.
+        Approve = "APPROVE",
+        /// Take back the approval of a task that has not begun.
+        WithdrawApproval = "WITHDRAW_APPROVAL",
     }
 );
 
@@ -163,7 +174,9 @@ impl Verb {
             Self::Retry | Self::GiveUp | Self::Rollback | Self::SkipSubtask => {
                 &[TaskState::Failed, TaskState::Cancelled]
             }
-            Self::Cancel | Self::CompleteHold | Self::Pause | Self::Resume => &[TaskState::Running],
+            Self::Cancel => &[TaskState::Pending, TaskState::Running],
+            Self::CompleteHold | Self::Pause | Self::Resume => &[TaskState::Running],
+            Self::Approve | Self::WithdrawApproval => &[TaskState::Pending],
         }
     }
 }
@@ -272,6 +285,8 @@ pub struct TaskSpec {
     pub rollout: Option<Rollout>,
     /// How long clients are waited for before a process is ended; zero: not at all.
     pub drain: Duration,
+    /// What it waits for before it begins; `None`: it began when it was accepted.
+    pub pending: Option<Pending>,
     pub graph: Graph,
     /// What was known at acceptance.
     pub facts: Vec<Fact>,
@@ -347,6 +362,10 @@ pub enum EventKind {
     },
     /// Worth knowing, although the task continues.
     Warned { subtask: SubtaskId, code: String, message: String },
+    /// Somebody else than its creator agreed that it begins.
+    Approved { approval: Approval, reason: Reason },
+    /// The approval does not hold any more; `by`: who withdrew it, or gave the approval that ended by itself.
+    ApprovalEnded { by: Principal, why: ApprovalEnd, reason: Reason },
 }
 
 /// An event with the time at which it was decided.

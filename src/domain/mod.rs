@@ -2,11 +2,14 @@
 
 pub mod admission;
 pub mod allowed;
+pub mod approval;
 pub mod attempt;
+pub mod beginning;
 pub mod blocker;
 pub mod build_version;
 pub mod call;
 pub mod catch_up;
+pub mod change_freeze;
 pub mod clients;
 pub mod decide;
 pub mod edges;
@@ -20,6 +23,7 @@ pub mod health;
 pub mod hold;
 pub mod host;
 pub mod ids;
+pub mod maintenance;
 pub mod permission;
 pub mod precheck;
 pub mod printable;

@@ -1,10 +1,13 @@
 //! Why a request is refused: data, not text. `api/error_table.rs` gives each its code, status and words.
 
 use crate::clock::Timestamp;
+use crate::domain::approval::PlanDigest;
+use crate::domain::change_freeze::ChangeFreeze;
 use crate::domain::event::{SubtaskState, TaskState, Verb};
 use crate::domain::ids::{
     AccessKeyId, ClusterId, Principal, Revision, RoleName, Seq, ServerAddr, ServerId, SubtaskId, TaskId, ZoneName,
 };
+use crate::domain::maintenance::Closed;
 use crate::domain::permission::RequiredPermission;
 use crate::domain::status::ZoneInnerStatus;
 
@@ -119,6 +122,18 @@ refusals! {
     HoldTooLong { until: Timestamp, longest_seconds: u64, permanent_offline_seconds: u64 } = "HOLD_TOO_LONG",
     /// The new consent would end before it begins.
     ExpireTimePassed { expire_time: Timestamp, now: Timestamp } = "EXPIRE_TIME_PASSED",
+    /// Nothing may begin on the cluster at that moment, by its maintenance policy.
+    OutsideWindow { cluster: String, from: Timestamp, closed: Closed } = "OUTSIDE_WINDOW",
+    /// Nothing may begin on the cluster until a change freeze is thawed.
+    ChangesFrozen { cluster: String, freeze: Box<ChangeFreeze> } = "CHANGES_FROZEN",
+    /// Changes are frozen there already.
+    ChangesFrozenAlready { freeze: Box<ChangeFreeze> } = "CHANGES_FROZEN_ALREADY",
+    /// No change freeze is on there; `None`: none of everything.
+    ChangesNotFrozen { cluster: Option<ClusterId> } = "CHANGES_NOT_FROZEN",
+    /// Somebody asks to approve what they asked for themselves.
+    OwnTask { task: TaskId, principal: Principal } = "OWN_TASK",
+    /// The plan of the task is another than the one that is approved.
+    PlanChanged { task: TaskId, approved: PlanDigest, found: PlanDigest } = "PLAN_CHANGED",
     /// A watch begins after a revision that the task does not have yet.
     RevisionAhead { task: TaskId, asked: Revision, head: Revision } = "REVISION_AHEAD",
     /// A watch begins after a position that the store does not have yet.
@@ -205,6 +220,10 @@ pub enum NoUse {
     /// No batch is left that could be held back, or it is paused already.
     NoBatchAhead,
     NotPaused,
+    /// It may begin without anybody else's approval.
+    NoApprovalWanted,
+    /// It has no approval that could be taken back.
+    NotApproved,
 }
 
 /// Why a request is not authenticated. What callers see is the same for a user that does not exist and a wrong password.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::clock::Timestamp;
+use crate::domain::approval::{Approval, ApprovalEnd};
 use crate::domain::attempt::RecordedIntent;
 use crate::domain::edges::{begins_again, subtask_edge, task_edge};
 use crate::domain::event::{
@@ -95,6 +96,10 @@ pub struct Task {
     pub pause_request: Option<PauseRequest>,
     /// Somebody resumed the rollout behind its first servers.
     pub canary_passed: bool,
+    /// Perhaps expired; `None`: nobody agreed, or it does not hold any more.
+    pub approval: Option<Approval>,
+    /// How the last one ended; `None`: none did since the last one was given.
+    pub approval_end: Option<(Principal, ApprovalEnd)>,
     pub create_time: Timestamp,
     pub start_time: Option<Timestamp>,
     pub finish_time: Option<Timestamp>,
@@ -154,7 +159,7 @@ impl Task {
             finished_at: None,
         });
         Ok(Self {
-            state: TaskState::Running,
+            state: if spec.pending.is_some() { TaskState::Pending } else { TaskState::Running },
             operation: TaskOperation::Execute,
             direction: Direction::Forward,
             revision: Revision::new(1),
@@ -168,6 +173,8 @@ impl Task {
             hold_completion: None,
             pause_request: None,
             canary_passed: false,
+            approval: None,
+            approval_end: None,
             create_time: event.at,
             start_time: None,
             finish_time: None,
@@ -272,12 +279,20 @@ impl Task {
                         self.canary_passed |= self.canary_gate().is_some_and(|it| it.state == SubtaskState::Running);
                         self.pause_request = None;
                     }
-                    Verb::SkipSubtask | Verb::GiveUp => {}
+                    Verb::SkipSubtask | Verb::GiveUp | Verb::Approve | Verb::WithdrawApproval => {}
                 }
                 if let Some(expire_time) = expire_time {
                     self.expire_time = *expire_time;
                     self.longest_gap = Duration::ZERO;
                 }
+            }
+            EventKind::Approved { approval, .. } => {
+                self.is_pending("approved")?;
+                (self.approval, self.approval_end) = (Some(approval.clone()), None);
+            }
+            EventKind::ApprovalEnded { by, why, .. } => {
+                self.is_pending("without its approval")?;
+                (self.approval, self.approval_end) = (None, Some((by.clone(), *why)));
             }
             EventKind::Warned { subtask, code, message } => {
                 self.warnings.push(Warning { subtask: *subtask, code: code.clone(), text: message.clone() });
@@ -288,6 +303,15 @@ impl Task {
         }
         self.revision = self.revision.next();
         Ok(())
+    }
+
+    fn is_pending(&self, what: &str) -> Result<(), IllegalTransition> {
+        match self.state.phase() {
+            Phase::Pending => Ok(()),
+            Phase::Moving | Phase::AtRest | Phase::Closed => {
+                Err(IllegalTransition::Unfit(format!("the task is {what} when it is {}", self.state)))
+            }
+        }
     }
 
     /// Who asks a task at rest to go on asks for all of it.
@@ -358,6 +382,12 @@ impl Task {
     pub fn subtask(&self, id: SubtaskId) -> Result<&Subtask, IllegalTransition> {
         let found = self.subtasks.iter().find(|subtask| subtask.spec.id == id);
         found.ok_or(IllegalTransition::UnknownSubtask(id))
+    }
+
+    /// With which the task begins; `None` never happens.
+    pub fn first_subtask(&self) -> Option<SubtaskId> {
+        let first = self.subtasks.iter().find(|subtask| subtask.spec.upstreams.is_empty());
+        first.map(|subtask| subtask.spec.id)
     }
 
     fn running(&self, id: SubtaskId) -> Result<&Subtask, IllegalTransition> {

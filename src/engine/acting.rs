@@ -56,11 +56,11 @@ impl Executor {
             return Ok(Attempt::EndedSubtask);
         };
         let number = recorded.number;
-        self.horizons.begin(recorded);
+        let horizon = self.horizons.begin(recorded);
         let progress = ProgressReport::uncounted(format!("waits for the answer to {}", recorded.intent.description));
         let (deadline, stalled_since) = (recorded.intent.horizon, recorded.at);
         self.note(context, Note { progress, deadline, stalled_since, remaining: None });
-        let permit = self.permit(&task, id, number).await?;
+        let permit = self.permit(&task, id, number, Some(horizon)).await?;
         self.failpoints.at_permit();
         let sent = monotonic_now();
         let answer = match self.failpoints.at_effect() {

@@ -28,6 +28,8 @@ pub enum WriteOutcome {
     Fenced,
     /// Another task holds the cluster.
     LockHeld(TaskId),
+    /// Changes are frozen on the cluster: nothing begins.
+    Frozen,
     /// The request id was used before.
     Replayed { task: TaskId, digest: String },
 }
@@ -46,7 +48,7 @@ impl Committer {
         Self { store, registry, clock, metrics }
     }
 
-    /// Records a new task, whose first steps run at once: `executor` is who drives it. `writes` hold its lock, its request and its
+    /// Records a new task. Unless it waits for its beginning, its first steps run at once: `executor` is who drives it. `writes` hold its lock, its request and its
     /// audit record.
     pub(super) async fn create(
         &self,
@@ -78,6 +80,7 @@ impl Committer {
             CommitOutcome::LockHeld { task } => WriteOutcome::LockHeld(task),
             CommitOutcome::Replayed { task, digest } => WriteOutcome::Replayed { task, digest },
             CommitOutcome::Fenced { .. } => WriteOutcome::Fenced,
+            CommitOutcome::Frozen => WriteOutcome::Frozen,
             CommitOutcome::Stale { at } => {
                 return Err(BrokenInvariant::TaskExists { task: id, at }.into());
             }
@@ -112,6 +115,7 @@ impl Committer {
                 }
                 CommitOutcome::Stale { .. } => before = self.catch_up(&before).await?,
                 CommitOutcome::Fenced { .. } => return Ok(WriteOutcome::Fenced),
+                CommitOutcome::Frozen => return Ok(WriteOutcome::Frozen),
                 CommitOutcome::LockHeld { task } => return Ok(WriteOutcome::LockHeld(task)),
                 CommitOutcome::Replayed { task, digest } => return Ok(WriteOutcome::Replayed { task, digest }),
             }
@@ -133,7 +137,8 @@ impl Committer {
             after.apply(event).map_err(|illegal| BrokenInvariant::DecisionDoesNotFold { task, illegal })?;
         }
         let mut all = writes(&after);
-        if after.state.phase() == Phase::Closed {
+        // What never began holds no lock, and left nothing to write.
+        if after.state.phase() == Phase::Closed && before.state.phase() != Phase::Pending {
             if let Some(operation) = self.registry.operation(&after.spec.graph.operation) {
                 all.extend(operation.closing_writes(&after));
             }

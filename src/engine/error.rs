@@ -34,6 +34,8 @@ pub enum BrokenInvariant {
     LockNotHeld { task: TaskId },
     #[error("a step of task {task} was refused its cluster's lock, which task {holder} holds")]
     LockOfAnother { task: TaskId, holder: TaskId },
+    #[error("a step of task {task} takes a lock, which only its beginning does")]
+    StepTakesLock { task: TaskId },
     #[error("a step of task {task} was taken for a repeat of the request of task {of}")]
     StepTakenForRequest { task: TaskId, of: TaskId },
 }

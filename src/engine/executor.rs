@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -22,7 +23,7 @@ use crate::engine::commit::{Committer, WriteOutcome};
 use crate::engine::error::{BrokenInvariant, EngineError};
 use crate::engine::failpoints::Failpoints;
 use crate::engine::horizons::Horizons;
-use crate::engine::lease::TaskLease;
+use crate::engine::lease::{EffectLease, TaskLease};
 use crate::engine::policy::Note;
 use crate::engine::requests::Requests;
 use crate::engine::scheduler::EngineSettings;
@@ -254,6 +255,7 @@ impl Executor {
             WriteOutcome::Refused(refusal) => Ok(Err(refusal)),
             WriteOutcome::Fenced => Err(ExitReason::Fenced),
             WriteOutcome::LockHeld(holder) => Err(BrokenInvariant::LockOfAnother { task: task.spec.id, holder }.into()),
+            WriteOutcome::Frozen => Err(BrokenInvariant::StepTakesLock { task: task.spec.id }.into()),
             WriteOutcome::Replayed { task: of, .. } => {
                 Err(BrokenInvariant::StepTakenForRequest { task: task.spec.id, of }.into())
             }
@@ -283,7 +285,7 @@ impl Executor {
         };
         for intent in task.intents.iter().filter(|intent| intent.is_unresolved()) {
             let context = self.context(Arc::clone(&task), intent.subtask);
-            let permit = self.permit(&task, intent.subtask, intent.number).await?;
+            let permit = self.permit(&task, intent.subtask, intent.number, None).await?;
             match self.operation.take_over(&context, intent, permit).await {
                 Ok(done) => tracing::info!(task = task.spec.id.get(), intent = intent.number, "{done}"),
                 Err(failure) => {
@@ -321,7 +323,14 @@ impl Executor {
     }
 
     /// Permission to try an effect; given only while the lock has our fence.
-    pub(super) async fn permit(&self, task: &Task, subtask: SubtaskId, intent: i32) -> Result<Permit, ExitReason> {
+    /// `horizon`: behind which its effect may not happen.
+    pub(super) async fn permit(
+        &self,
+        task: &Task,
+        subtask: SubtaskId,
+        intent: i32,
+        horizon: Option<Instant>,
+    ) -> Result<Permit, ExitReason> {
         let key = &task.spec.cluster.key;
         let lock = self.store.lock(key).await?;
         let ours = lock.is_some_and(|lock| lock.holder == Some(task.spec.id) && lock.fence == self.fence);
@@ -331,7 +340,7 @@ impl Executor {
         if !self.lease.is_held() {
             return Err(ExitReason::LeaseEnded);
         }
-        let lease: Arc<dyn Lease> = self.lease.clone();
+        let lease: Arc<dyn Lease> = Arc::new(EffectLease { of_task: self.lease.clone(), horizon });
         let run_time = task.subtask(subtask).map(|subtask| subtask.run_time).unwrap_or_default();
         Ok(Permit::issue(task.spec.id, subtask, intent, run_time, key.clone(), self.fence, lease))
     }

@@ -17,13 +17,14 @@ pub(super) struct Horizons(Mutex<BTreeMap<i32, Instant>>);
 impl Horizons {
     /// A task is taken over that moves, with these.
     pub fn take_over(&self, intents: &[RecordedIntent]) {
-        intents.iter().for_each(|intent| self.begin(intent));
+        intents.iter().for_each(|intent| _ = self.begin(intent));
     }
 
-    /// The effect is about to be tried.
-    pub fn begin(&self, intent: &RecordedIntent) {
+    /// The effect is about to be tried. Returns when its horizon passes: behind it, it may not be sent any more.
+    pub fn begin(&self, intent: &RecordedIntent) -> Instant {
         let until = monotonic_now() + intent.intent.horizon.since(intent.at);
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(intent.number, until);
+        until
     }
 
     /// The moment ahead until which one of these can still happen, whatever was found of them.

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::clock::BootClock;
+use tokio::time::Instant;
+
+use crate::clock::{BootClock, monotonic_now};
 use crate::domain::effect::Lease;
 use crate::engine::failpoints::Failpoints;
 use crate::store::replicas::LEASE;
@@ -107,12 +109,19 @@ impl TaskLease {
     }
 }
 
-impl Lease for TaskLease {
-    /// Asked by a permit, directly before its effect is sent.
-    fn goes_on(&self) -> bool {
-        let held = self.is_held();
-        self.lease.failpoints.at_last_check();
-        held
+/// What a permit is asked for directly before its effect is sent.
+#[derive(Debug)]
+pub(super) struct EffectLease {
+    pub(super) of_task: Arc<TaskLease>,
+    /// When the horizon of the effect passes; `None`: it has none, what it ends is told by a look.
+    pub(super) horizon: Option<Instant>,
+}
+
+impl Lease for EffectLease {
+    fn goes_on_for(&self, takes: Duration) -> bool {
+        let goes_on = self.of_task.is_held() && self.horizon.is_none_or(|horizon| monotonic_now() + takes <= horizon);
+        self.of_task.lease.failpoints.at_last_check();
+        goes_on
     }
 }
 
@@ -123,7 +132,6 @@ fn millis(time: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::monotonic_now;
 
     #[tokio::test(start_paused = true)]
     async fn a_lease_counts_from_before_its_renewal_was_sent() {
@@ -150,7 +158,10 @@ mod tests {
         lease.end();
         assert!(!before.is_held() && before.has_ended());
         lease.renewed(lease.now());
-        assert!(!before.goes_on() && lease.of_task().goes_on());
+        let of = |of_task: TaskLease, horizon| EffectLease { of_task: Arc::new(of_task), horizon };
         before.wait().await;
+        assert!(!of(before, None).goes_on_for(Duration::ZERO) && of(lease.of_task(), None).goes_on_for(Duration::ZERO));
+        let soon = of(lease.of_task(), Some(monotonic_now() + Duration::from_secs(2)));
+        assert!(soon.goes_on_for(Duration::from_secs(2)) && !soon.goes_on_for(Duration::from_secs(3)));
     }
 }

@@ -237,7 +237,9 @@ impl Engine {
                 Ok(true)
             }
             WriteOutcome::Refused(refusal) => Err(BrokenInvariant::OwnDecisionRefused { task: id, refusal }.into()),
-            WriteOutcome::Fenced | WriteOutcome::LockHeld(_) | WriteOutcome::Replayed { .. } => Ok(false),
+            WriteOutcome::Fenced | WriteOutcome::LockHeld(_) | WriteOutcome::Frozen | WriteOutcome::Replayed { .. } => {
+                Ok(false)
+            }
         }
     }
 

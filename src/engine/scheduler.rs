@@ -12,6 +12,8 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 use crate::clock::{BootClock, Clock};
+use crate::domain::approval::PlanDigest;
+use crate::domain::decide::Input;
 use crate::domain::event::TaskSpec;
 use crate::domain::graph::OperationName;
 use crate::domain::ids::{Fence, ReplicaId, Revision, TaskId};
@@ -134,6 +136,24 @@ impl Engine {
     /// Runs a task that was just accepted, under the fence of its acceptance.
     pub fn begin(self: &Arc<Self>, task: Arc<Task>, fence: Fence) {
         self.spawn(task, fence, self.lease.of_task(), false);
+    }
+
+    /// Begins a task that was PENDING, under the approval of this plan if it wants one, and runs it. [`WriteOutcome::Done`] without a
+    /// position: its approval is gone. What was begun or closed meanwhile is refused.
+    pub async fn begin_pending(
+        self: &Arc<Self>,
+        task: &Arc<Task>,
+        plan: Option<PlanDigest>,
+        author: Author,
+    ) -> Result<WriteOutcome, EngineError> {
+        let cluster = task.spec.cluster.key.clone();
+        let input = Input::Begin { executor: self.settings.executor.clone(), plan };
+        let lock = |_: &Task| vec![Write::AcquireLock { cluster: cluster.clone() }];
+        let outcome = self.committer.write(task, input, author, lock).await?;
+        if let WriteOutcome::Done { task, fence, seq: Some(_) } = &outcome {
+            self.begin(Arc::clone(task), *fence);
+        }
+        Ok(outcome)
     }
 
     /// Runs a task that was at rest and was asked to continue, under a new fence. `seen`: the fence of its lock when that was written.

@@ -24,14 +24,16 @@ pub fn may_be_told(kind: &EventKind) -> bool {
         | EventKind::Overridden(_)
         | EventKind::Adopted { .. }
         | EventKind::VerbRequested { .. }
-        | EventKind::Warned { .. } => false,
+        | EventKind::Warned { .. }
+        | EventKind::Approved { .. }
+        | EventKind::ApprovalEnded { .. } => false,
     }
 }
 
 /// What a target that asked for any of these is told; the first is what the message is called.
 const fn of_state(state: TaskState) -> &'static [NotifiedOf] {
     match state {
-        TaskState::Running | TaskState::Canceling => &[],
+        TaskState::Pending | TaskState::Running | TaskState::Canceling => &[],
         TaskState::Refused => &[NotifiedOf::Refused],
         TaskState::Failed => &[NotifiedOf::Failed, NotifiedOf::Resting],
         TaskState::Cancelled => &[NotifiedOf::Resting],
@@ -89,7 +91,9 @@ pub fn told<'a>(kind: &'a EventKind, spec: &TaskSpec) -> Option<Told<'a>> {
         | EventKind::Overridden(_)
         | EventKind::Adopted { .. }
         | EventKind::VerbRequested { .. }
-        | EventKind::Warned { .. } => None,
+        | EventKind::Warned { .. }
+        | EventKind::Approved { .. }
+        | EventKind::ApprovalEnded { .. } => None,
     }
 }
 

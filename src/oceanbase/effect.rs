@@ -52,28 +52,28 @@ impl EffectSession for MysqlEffectSession {
     }
 
     async fn send(mut self: Box<Self>, permit: Permit, statement: Statement) -> EffectOutcome {
-        if let Some(not_sent) = not_permitted(&permit, &self.proven.identity) {
+        let bound = self.times.answer_bound(self.horizon);
+        if let Some(not_sent) = not_permitted(&permit, &self.proven.identity, bound) {
             return not_sent;
         }
         let sql = statement.to_string();
         tracing::info!(endpoint = %self.proven.endpoint, connection_id = self.connection_id, fence = permit.fence().get(), %sql, "sending an effect");
-        let bound = self.times.answer_bound(self.horizon);
         let outcome = effect_outcome(self.proven.session.command(&sql, bound).await);
         tracing::info!(endpoint = %self.proven.endpoint, connection_id = self.connection_id, ?outcome, "effect answered");
         outcome
     }
 }
 
-/// The outcome of an effect that is not sent: its permit is for another cluster than the session's, or the lease behind it has
-/// ended. The last look before it is sent.
-pub fn not_permitted(permit: &Permit, identity: &ClusterIdentity) -> Option<EffectOutcome> {
+/// The outcome of an effect that is not sent: its permit is for another cluster than the session's, or is not valid any more for
+/// what can happen for so long. The last look before it is sent.
+pub fn not_permitted(permit: &Permit, identity: &ClusterIdentity, takes: Duration) -> Option<EffectOutcome> {
     let here = identity.key();
     if *permit.cluster() != here {
         let (wanted, here) = (permit.cluster().as_str(), here.as_str());
         let message = format!("the permit is for cluster {wanted}, the session is on {here}: nothing was sent");
         return Some(EffectOutcome::Refused { code: "WRONG_CLUSTER".to_owned(), message });
     }
-    (!permit.is_valid()).then(EffectOutcome::lease_ended)
+    (!permit.is_valid_for(takes)).then(EffectOutcome::too_late)
 }
 
 /// What an effect's answer says about the effect.

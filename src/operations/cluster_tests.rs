@@ -54,6 +54,7 @@ fn task(operation: &Definition, target: TaskTarget, accepted_risks: Vec<Risk>) -
         stop_type: None,
         freeze_before_stop: false,
         drain: Duration::ZERO,
+        pending: None,
         hold: None,
         rollout: None,
         graph: operation.graph(2, &[servers()], TIMES).unwrap(),

@@ -198,6 +198,11 @@ impl Definition {
         self.has(StepKind::PrepareStopCluster)
     }
 
+    /// Whether it takes nothing out of service and brings something back.
+    pub fn only_starts(&self) -> bool {
+        self.has(StepKind::StartProcess) && !self.stops_service() && !self.stops_cluster()
+    }
+
     pub fn is_on_cluster(&self) -> bool {
         self.stops_cluster() || self.has(StepKind::PrepareStartCluster)
     }

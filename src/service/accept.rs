@@ -9,7 +9,7 @@ use futures::future::join_all;
 use uuid::Uuid;
 
 use super::Service;
-use super::begin::{Beginning, RequestKey, task_cluster};
+use super::begin::{Beginning, RequestKey, task_cluster, waits_for};
 use super::call::{CallFamily, Caller};
 use super::hold;
 use super::operate::Operate;
@@ -17,7 +17,7 @@ use super::refusals::{engine_refusal, inventory_refusal, store_refusal};
 use crate::clock::Timestamp;
 use crate::domain::admission::{Admission, ProcessFinding, service_state};
 use crate::domain::call::Call;
-use crate::domain::decide::{DEFAULT_CONSENT, Input, VerbRequest};
+use crate::domain::decide::{Input, VerbRequest};
 use crate::domain::event::{Phase, TaskServer, TaskSpec, Verb};
 use crate::domain::graph::TaskTarget;
 use crate::domain::hold::HoldUntil;
@@ -72,14 +72,21 @@ impl Service {
         }
         let RecordedSubject { subject, .. } = recorded;
         let now = self.deps.clock.now();
-        let expire_time = asked.expire_time.unwrap_or_else(|| now.plus(DEFAULT_CONSENT));
-        if expire_time <= now {
-            return Err(Refusal::ExpireTimePassed { expire_time, now });
+        let cluster = &subject.way().cluster;
+        let accepted = &asked.consent.accepted;
+        let admission = self.admission(cluster, asked.operation, asked.begin, accepted, now).await?;
+        let (pending, earliest) = waits_for(admission, now);
+        let expire_time =
+            asked.expire_time.unwrap_or_else(|| self.default_consent(cluster, pending.as_ref(), earliest));
+        if expire_time <= earliest {
+            return Err(Refusal::ExpireTimePassed { expire_time, now: earliest });
         }
-        let spec = self.spec(caller, &asked, &subject, expire_time, now).await?;
+        let spec = self.spec(caller, &asked, &subject, expire_time, earliest).await?;
+        let spec = TaskSpec { pending, ..spec };
         let audit = self.audited(caller, &asked, spec.id, &subject);
-        match self.begin_task(caller, spec, key, audit).await? {
+        match self.begin_or_queue(caller, spec, asked.begin, asked.operation.only_starts(), key, audit).await? {
             Beginning::Begun(stored) => Ok(*stored),
+            Beginning::Frozen => Err(Refusal::Internal { what: "a freeze was not told".to_owned() }),
             Beginning::LockHeld(holder) => match self.open_repeat(caller, &asked).await? {
                 Some(open) => Ok(open),
                 None => Err(self.in_progress(asked.cluster, holder).await?),
@@ -99,8 +106,10 @@ impl Service {
         if !asked.repeat_by_arguments || asked.request_id.is_some() {
             return Ok(None);
         }
-        let Some(stored) = self.holder(asked.cluster).await? else { return Ok(None) };
-        Ok(is_repeat(caller, asked, &stored.task.spec).then_some(stored))
+        let holder = self.holder(asked.cluster).await?;
+        let pending = self.store.pending_tasks().await.map_err(|error| store_refusal(&error))?;
+        let mut open = holder.into_iter().chain(pending);
+        Ok(open.find(|stored| is_repeat(caller, asked, &stored.task.spec)))
     }
 
     /// The task that holds a cluster.
@@ -155,7 +164,7 @@ impl Service {
             }
             WriteOutcome::Replayed { task, digest } => self.replayed(key, task, &digest).await,
             WriteOutcome::Refused(refusal) => Err(refusal.into()),
-            WriteOutcome::Fenced | WriteOutcome::LockHeld(_) => {
+            WriteOutcome::Fenced | WriteOutcome::LockHeld(_) | WriteOutcome::Frozen => {
                 Err(Refusal::Internal { what: format!("the rollback of task {id} was not written") })
             }
         }
@@ -263,6 +272,7 @@ impl Service {
             hold,
             rollout: None,
             drain: asked.drain,
+            pending: None,
             graph,
             facts: former_and_target(subject),
             trace: Some(caller.trace),
@@ -276,7 +286,9 @@ pub(super) fn freeing(task: &Task) -> Vec<Verb> {
     allowed
         .filter(|verb| match verb {
             Verb::Retry | Verb::Rollback | Verb::GiveUp | Verb::CompleteHold => true,
-            Verb::Cancel | Verb::SkipSubtask | Verb::Pause | Verb::Resume => false,
+            Verb::Cancel | Verb::SkipSubtask | Verb::Pause | Verb::Resume | Verb::Approve | Verb::WithdrawApproval => {
+                false
+            }
         })
         .collect()
 }

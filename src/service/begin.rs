@@ -7,10 +7,14 @@ use super::Service;
 use super::accept::freeing;
 use super::call::Caller;
 use super::refusals::{engine_refusal, store_refusal};
-use crate::domain::event::{TaskCluster, TaskServer, TaskSpec};
+use crate::clock::Timestamp;
+use crate::domain::beginning::{Admission, BeginRequest, Pending, Rules, admit};
+use crate::domain::decide::DEFAULT_CONSENT;
+use crate::domain::event::{Phase, TaskCluster, TaskServer, TaskSpec};
 use crate::domain::graph::Graph;
 use crate::domain::ids::{ClusterId, InvalidName, TaskId};
 use crate::domain::refusal::{LockHolder, Refusal};
+use crate::domain::status::Risk;
 use crate::engine::WriteOutcome;
 use crate::operations::definition::{Definition, GraphTimes};
 use crate::store::inventory::ClusterRow;
@@ -36,6 +40,8 @@ pub(super) enum Beginning {
     Begun(Box<StoredTask>),
     /// Another task holds the cluster.
     LockHeld(TaskId),
+    /// Changes are frozen on the cluster.
+    Frozen,
 }
 
 impl Service {
@@ -62,8 +68,69 @@ impl Service {
         }
     }
 
-    /// Records a task with the lock of its cluster and its audit record.
-    pub(super) async fn begin_task(
+    /// Whether a task may begin, which is common to all of them. A change freeze is asked for here only when the caller would wait: the
+    /// commit that takes the lock looks itself.
+    pub(super) async fn admission(
+        &self,
+        cluster: &ClusterRow,
+        operation: &Definition,
+        begin: BeginRequest,
+        accepted: &[Risk],
+        now: Timestamp,
+    ) -> Result<Admission, Refusal> {
+        let name = &cluster.identity.name;
+        let policy = self.beginnings.policies.of(name);
+        let freeze = if begin.queue { self.freeze_of(&cluster.identity.key()).await? } else { None };
+        let rules = Rules { policy, freeze: freeze.as_ref(), store_id: self.store.store_id() };
+        admit(begin, &rules, accepted, operation.only_starts(), name, now)
+    }
+
+    /// The end of a consent when the caller does not say: what may still wait for somebody has that time too.
+    pub(super) fn default_consent(
+        &self,
+        cluster: &ClusterRow,
+        pending: Option<&Pending>,
+        earliest: Timestamp,
+    ) -> Timestamp {
+        let approval = pending.filter(|pending| pending.approval);
+        let approval = approval.map(|_| self.beginnings.policies.of(&cluster.identity.name).approval_time);
+        earliest.plus(DEFAULT_CONSENT + approval.unwrap_or_default())
+    }
+
+    /// Records a task that is asked for: with the lock of its cluster, or PENDING. What cannot have the lock now becomes PENDING when
+    /// its caller waits for that, and is refused otherwise.
+    pub(super) async fn begin_or_queue(
+        &self,
+        caller: &Caller,
+        spec: TaskSpec,
+        begin: BeginRequest,
+        starts: bool,
+        key: Option<&RequestKey>,
+        audit: Write,
+    ) -> Result<Beginning, Refusal> {
+        let queued = begin.queue.then(|| {
+            let store_id = self.store.store_id().to_owned();
+            let pending = Pending { store_id, not_before: None, approval: false, starts };
+            TaskSpec { pending: Some(pending), ..spec.clone() }
+        });
+        let (cluster, name) = (spec.cluster.key.clone(), spec.cluster.name.clone());
+        match (self.begin_task(caller, spec, key, audit.clone()).await?, queued) {
+            (Beginning::LockHeld(_) | Beginning::Frozen, Some(queued)) => {
+                self.begin_task(caller, queued, key, audit).await
+            }
+            (Beginning::Frozen, None) => match self.freeze_of(&cluster).await? {
+                Some(freeze) => Err(Refusal::ChangesFrozen { cluster: name, freeze: Box::new(freeze) }),
+                None => Err(Refusal::Unavailable {
+                    why: "changes were frozen and thawed meanwhile; ask again".to_owned(),
+                    retry_after_millis: 1000,
+                }),
+            },
+            (other, _) => Ok(other),
+        }
+    }
+
+    /// Records a task with its audit record and, unless it is PENDING, with the lock of its cluster.
+    async fn begin_task(
         &self,
         caller: &Caller,
         spec: TaskSpec,
@@ -71,18 +138,21 @@ impl Service {
         audit: Write,
     ) -> Result<Beginning, Refusal> {
         let id = spec.id;
-        let lock = Write::AcquireLock { cluster: spec.cluster.key.clone() };
+        let lock = spec.pending.is_none().then(|| Write::AcquireLock { cluster: spec.cluster.key.clone() });
         let author = Author::Request { principal: caller.principal.clone(), nonce: Uuid::new_v4().to_string() };
-        let writes = [lock, audit].into_iter().chain(key.map(|key| key.write(caller))).collect();
+        let writes = lock.into_iter().chain([audit]).chain(key.map(|key| key.write(caller))).collect();
         match self.engine.create(spec, author, writes).await.map_err(|error| engine_refusal(&error))? {
             WriteOutcome::Done { task, fence, seq } => {
                 // As committed, whatever it has come to since: its events follow from exactly here.
                 let seq = seq.ok_or_else(|| Refusal::Internal { what: format!("task {id} has no place") })?;
                 let stored = StoredTask { task: (*task).clone(), seq, progress: Vec::new() };
-                self.engine.begin(task, fence);
+                if task.state.phase() == Phase::Moving {
+                    self.engine.begin(task, fence);
+                }
                 Ok(Beginning::Begun(Box::new(stored)))
             }
             WriteOutcome::LockHeld(holder) => Ok(Beginning::LockHeld(holder)),
+            WriteOutcome::Frozen => Ok(Beginning::Frozen),
             WriteOutcome::Replayed { task, digest } => {
                 self.replayed(key, task, &digest).await.map(|stored| Beginning::Begun(Box::new(stored)))
             }
@@ -117,6 +187,14 @@ impl Service {
             verbs: freeing(&task),
         };
         Ok(Refusal::OperationInProgress { cluster, holder: Box::new(holder) })
+    }
+}
+
+/// What a new task waits for, and from when on it may begin: its consent counts from there.
+pub(super) fn waits_for(admission: Admission, now: Timestamp) -> (Option<Pending>, Timestamp) {
+    match admission {
+        Admission::Begin => (None, now),
+        Admission::Wait { pending, earliest } => (Some(pending), earliest),
     }
 }
 

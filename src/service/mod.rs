@@ -4,12 +4,14 @@
 
 mod accept;
 mod access_rules;
+mod approval;
 mod audit;
 mod audit_entry;
 mod authorizer;
 mod backup;
 mod begin;
 mod call;
+mod change_freezes;
 mod clusters;
 mod digest;
 mod guard;
@@ -22,6 +24,7 @@ mod notifications;
 mod operate;
 mod overview;
 mod passwords;
+mod pending;
 mod plan;
 mod refusals;
 mod registering;
@@ -43,20 +46,24 @@ use std::sync::Arc;
 use crate::access::Directory;
 use crate::domain::call::Call;
 use crate::domain::ids::TaskId;
+use crate::domain::maintenance::MaintenancePolicies;
 use crate::domain::refusal::Refusal;
 use crate::engine::Engine;
 use crate::notify::NotificationTargets;
 use crate::operations::Deps;
 use crate::store::access::AccessStore;
 use crate::store::backup::Backups;
+use crate::store::change_freezes::ChangeFreezes;
 use crate::store::{AuditOutcome, AuditRecord, Store, StoredTask};
 use margin::Margins;
 use refusals::store_refusal;
 
+pub use approval::{PlanTask, TaskPlanView};
 pub use audit::ListAuditRecords;
 pub use audit_entry::{AuditEntry, LONGEST_ARGUMENTS};
 pub use backup::BackupStore;
 pub use call::{CallFamily, Caller, FamilyCall, ServiceCall};
+pub use change_freezes::{ChangeFreezeView, FreezeChanges, ListChangeFreezes, ThawChanges};
 pub use clusters::{ClusterSelection, ClustersPage, DeregisterCluster, GetCluster, ListClusters};
 pub use guard::Guarded;
 pub use keys::{CreateAccessKey, ListAccessKeys, RotateAccessKey, UpdateAccessKey};
@@ -80,8 +87,8 @@ pub use subtasks::{CancelSubtask, RetrySubtask, SubtaskLog};
 pub use tasks::{GetTask, ListTasks, TaskSelection, TasksPage};
 pub use users::{CreateUser, ListUsers, SetPassword, UpdateUser};
 pub use verbs::{
-    CancelTask, CompleteHold, GiveUpTask, PauseRollout, ResumeRollout, RetryTask, RollbackTask, SkipSubtask,
-    TaskRequest,
+    ApproveTask, CancelTask, CompleteHold, GiveUpTask, PauseRollout, ResumeRollout, RetryTask, RollbackTask,
+    SkipSubtask, TaskRequest, WithdrawApproval,
 };
 
 /// What the calls on users, keys, roles and the audit log go through.
@@ -89,9 +96,18 @@ pub use verbs::{
 pub struct Administration {
     pub directory: Arc<Directory>,
     pub access: Arc<dyn AccessStore>,
+    pub freezes: Arc<dyn ChangeFreezes>,
     pub backups: Arc<dyn Backups>,
     /// Makes what is stored of passwords.
     pub hasher: Arc<dyn PasswordHasher>,
+}
+
+/// When tasks begin.
+#[derive(Clone, Debug, Default)]
+pub struct BeginningRules {
+    pub policies: MaintenancePolicies,
+    /// Whether callers are authenticated: otherwise nobody can lose a right.
+    pub authentication: bool,
 }
 
 /// The use cases over their parts. They believe that the caller may: lists show what the caller's rights show, and changes of
@@ -103,6 +119,8 @@ pub struct Service {
     deps: Deps,
     directory: Arc<Directory>,
     access: Arc<dyn AccessStore>,
+    freezes: Arc<dyn ChangeFreezes>,
+    beginnings: Arc<BeginningRules>,
     backups: Arc<dyn Backups>,
     hasher: Arc<dyn PasswordHasher>,
     notifications: NotificationTargets,
@@ -112,9 +130,16 @@ pub struct Service {
 impl Service {
     /// Over a store, an engine, the ways to clusters and hosts, and who may act.
     pub fn new(store: Arc<dyn Store>, engine: Arc<Engine>, deps: Deps, administration: Administration) -> Self {
-        let Administration { directory, access, backups, hasher } = administration;
+        let Administration { directory, access, freezes, backups, hasher } = administration;
         let notifications = NotificationTargets::default();
-        Self { store, engine, deps, directory, access, backups, hasher, notifications, margins: Arc::default() }
+        let (beginnings, margins) = (Arc::default(), Arc::default());
+        Self { store, engine, deps, directory, access, freezes, beginnings, backups, hasher, notifications, margins }
+    }
+
+    /// Lets tasks begin by these rules only.
+    #[must_use]
+    pub fn with_beginnings(self, rules: BeginningRules) -> Self {
+        Self { beginnings: Arc::new(rules), ..self }
     }
 
     /// Shows these targets.

@@ -10,6 +10,7 @@ use super::begin::RequestKey;
 use super::call::{CallFamily, Caller, FamilyCall};
 use super::digest::RequestDigest;
 use crate::clock::Timestamp;
+use crate::domain::beginning::BeginRequest;
 use crate::domain::call::Call;
 use crate::domain::gate::Consent;
 use crate::domain::graph::TaskTarget;
@@ -45,6 +46,8 @@ pub struct StopServer {
     pub expected_server: Option<ServerAddr>,
     /// End of the consent to irreversible steps.
     pub expire_time: Option<Timestamp>,
+    /// When it begins.
+    pub begin: BeginRequest,
 }
 
 impl FamilyCall for StopServer {
@@ -74,6 +77,7 @@ impl StopServer {
             request_id: arguments.request_id,
             repeat_by_arguments: arguments.repeat_by_arguments,
             expire_time: arguments.expire_time,
+            begin: arguments.begin,
         }
     }
 }
@@ -101,6 +105,7 @@ pub struct OnServer {
     pub repeat_by_arguments: bool,
     /// Refused unless the server has this address.
     pub expected_server: Option<ServerAddr>,
+    pub begin: BeginRequest,
 }
 
 macro_rules! on_server {
@@ -114,7 +119,7 @@ macro_rules! on_server {
             type Family = Operate;
 
             fn data(&self) -> Operate {
-                let OnServer { cluster, server, request_id, repeat_by_arguments, expected_server } = self.0;
+                let OnServer { cluster, server, request_id, repeat_by_arguments, expected_server, begin } = self.0;
                 Operate {
                     operation: &$operation,
                     cluster,
@@ -129,6 +134,7 @@ macro_rules! on_server {
                     request_id,
                     repeat_by_arguments,
                     expire_time: None,
+                    begin,
                 }
             }
         }
@@ -156,6 +162,7 @@ pub struct OnZone {
     pub freeze_before_stop: bool,
     pub drain: Duration,
     pub expire_time: Option<Timestamp>,
+    pub begin: BeginRequest,
 }
 
 macro_rules! on_zone {
@@ -184,6 +191,7 @@ macro_rules! on_zone {
                     request_id: asked.request_id,
                     repeat_by_arguments: asked.repeat_by_arguments,
                     expire_time: asked.expire_time,
+                    begin: asked.begin,
                 }
             }
         }
@@ -212,6 +220,7 @@ pub struct OnCluster {
     pub force: bool,
     pub accepted_risks: Vec<Risk>,
     pub expire_time: Option<Timestamp>,
+    pub begin: BeginRequest,
 }
 
 macro_rules! on_cluster {
@@ -242,6 +251,7 @@ macro_rules! on_cluster {
                     request_id: asked.request_id,
                     repeat_by_arguments: asked.repeat_by_arguments,
                     expire_time: asked.expire_time,
+                    begin: asked.begin,
                 }
             }
         }
@@ -272,6 +282,7 @@ pub struct Operate {
     pub(super) request_id: Option<Uuid>,
     pub(super) repeat_by_arguments: bool,
     pub(super) expire_time: Option<Timestamp>,
+    pub(super) begin: BeginRequest,
 }
 
 impl Operate {
@@ -293,6 +304,8 @@ impl Operate {
             .optional("expire_time", self.expire_time.map(Timestamp::as_micros))
             .optional("hold_until", self.hold_until.map(Timestamp::as_micros))
             .optional("drain", self.drain_words())
+            .optional("not_before", self.begin.not_before.map(Timestamp::as_micros))
+            .optional("queue", self.begin.queue.then_some(true))
             .finish()
     }
 
@@ -337,6 +350,8 @@ impl CallFamily for Operate {
             TaskTarget::Zone(_) => entry,
             TaskTarget::Cluster => entry.with_or_empty("expected_name", self.expected_cluster.as_deref()),
         };
+        let not_before = self.begin.not_before.map(Timestamp::as_micros);
+        let entry = entry.with_some("not_before", not_before).with_some("queue", self.begin.queue.then_some(true));
         if self.stop_type().is_none() {
             return expected(entry);
         }

@@ -9,6 +9,7 @@ use super::accept::freeing;
 use super::call::{Caller, ServiceCall};
 use super::refusals::inventory_refusal;
 use super::views::{AssessedCheck, CheckVerdict, StopPlanView};
+use crate::domain::beginning::Cause;
 use crate::domain::call::Call;
 use crate::domain::event::Verb;
 use crate::domain::gate::Consent;
@@ -145,6 +146,8 @@ impl Service {
         assessment.checks.extend(freezes);
         let way = subject.way();
         let free = self.cluster_free(way).await?;
+        let beginning = self.beginning_checks(way, operation, consent).await?;
+        let refuses = beginning.iter().chain([&free]).any(AssessedCheck::refuses);
         Ok(StopPlanView {
             cluster: way.cluster.id,
             server: match subject.what() {
@@ -152,7 +155,7 @@ impl Service {
                 TaskTarget::Zone(_) | TaskTarget::Cluster => None,
             },
             zone: subject.zone().cloned(),
-            allowed: assessment.allowed() && free.verdict == CheckVerdict::Pass,
+            allowed: assessment.allowed() && !refuses,
             leader_moves: assessment
                 .leader_moves
                 .into_iter()
@@ -161,8 +164,35 @@ impl Service {
             failures_tolerated_after: assessment.failures_tolerated_after,
             observed_at: assessment.observed_at,
             clients,
-            checks: assessment.checks.into_iter().chain([free]).collect(),
+            checks: assessment.checks.into_iter().chain(beginning).chain([free]).collect(),
         })
+    }
+
+    /// What stands against a beginning now, and not against what the task would do: nothing where it could begin.
+    async fn beginning_checks(
+        &self,
+        target: &Target,
+        operation: &Definition,
+        consent: &Consent,
+    ) -> Result<Vec<AssessedCheck>, Refusal> {
+        let (identity, starts) = (&target.cluster.identity, operation.only_starts());
+        let policy = self.beginnings.policies.of(&identity.name);
+        let mut found = Vec::new();
+        if let Err(closed) = policy.admits(self.deps.clock.now(), starts) {
+            let evidence = format!("nothing begins now, it waits for {}", Cause::Window(closed));
+            let remedy = "ask again then, or say queue to wait for it";
+            found.push(check("MAINTENANCE_WINDOW", CheckVerdict::Block, evidence, remedy));
+        }
+        if let Some(freeze) = self.freeze_of(&identity.key()).await? {
+            let evidence = format!("{} froze changes at {} ({})", freeze.by, freeze.since, freeze.reason);
+            let remedy = "ask again when they are thawed, or say queue to wait for it";
+            found.push(check("CHANGE_FREEZE", CheckVerdict::Block, evidence, remedy));
+        }
+        if policy.wants_approval(&consent.accepted, starts) {
+            let evidence = "a request waits as a PENDING task until somebody else approves it".to_owned();
+            found.push(check("APPROVAL", CheckVerdict::Info, evidence, "let somebody else approve it"));
+        }
+        Ok(found)
     }
 
     /// Whether another task holds the cluster, which refuses a stop whatever the cluster is like.
@@ -183,7 +213,14 @@ impl Service {
                     Some(Verb::Retry) => "retry it, roll it back or give it up",
                     Some(Verb::CompleteHold) => "complete its hold when the work is done, or wait for its end",
                     Some(
-                        Verb::Rollback | Verb::SkipSubtask | Verb::Cancel | Verb::Pause | Verb::Resume | Verb::GiveUp,
+                        Verb::Rollback
+                        | Verb::SkipSubtask
+                        | Verb::Cancel
+                        | Verb::Pause
+                        | Verb::Resume
+                        | Verb::GiveUp
+                        | Verb::Approve
+                        | Verb::WithdrawApproval,
                     ) => "go on with its rollback, or give it up",
                 };
                 (CheckVerdict::Block, evidence, remedy.to_owned())

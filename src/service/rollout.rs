@@ -7,13 +7,14 @@ use uuid::Uuid;
 
 use super::Service;
 use super::audit_entry::{AuditEntry, joined};
-use super::begin::{Beginning, RequestKey, task_cluster};
+use super::begin::{Beginning, RequestKey, task_cluster, waits_for};
 use super::call::{Caller, ServiceCall};
 use super::digest::RequestDigest;
 use super::hold;
 use super::refusals::inventory_refusal;
 use super::views::StopPlanView;
 use crate::clock::Timestamp;
+use crate::domain::beginning::BeginRequest;
 use crate::domain::call::Call;
 use crate::domain::event::{TaskServer, TaskSpec};
 use crate::domain::gate::Consent;
@@ -86,6 +87,8 @@ pub struct StartRollout {
     /// No server is taken out after this.
     pub deadline: Option<Timestamp>,
     pub request_id: Option<Uuid>,
+    /// When it begins.
+    pub begin: BeginRequest,
 }
 
 impl StartRollout {
@@ -105,6 +108,8 @@ impl StartRollout {
             .optional("drain", Some(self.drain.as_micros()).filter(|drain| *drain > 0))
             .optional("hold", self.hold.map(|hold| hold.as_micros()))
             .optional("deadline", self.deadline.map(Timestamp::as_micros))
+            .optional("not_before", self.begin.not_before.map(Timestamp::as_micros))
+            .optional("queue", self.begin.queue.then_some(true))
             .finish()
     }
 }
@@ -138,6 +143,8 @@ impl ServiceCall for StartRollout {
             .with("freeze_before_stop", self.freeze_before_stop)
             .with("drain_seconds", self.drain.as_secs())
             .with_or_empty("deadline", self.deadline.map(Timestamp::as_micros))
+            .with_some("not_before", self.begin.not_before.map(Timestamp::as_micros))
+            .with_some("queue", self.begin.queue.then_some(true))
     }
 
     async fn run(self, service: &Service, caller: &Caller, (): ()) -> Result<StoredTask, Refusal> {
@@ -196,8 +203,9 @@ impl Service {
         let spec = self.rollout_spec(caller, &asked, &cluster, &targets).await?;
         let entry = asked.audit_entry(caller).with_task(spec.id, format!("{} servers", spec.servers.len()));
         let audit = Write::Audit(self.accepted(caller, Call::StartRollout, entry));
-        match self.begin_task(caller, spec, key.as_ref(), audit).await? {
+        match self.begin_or_queue(caller, spec, asked.begin, false, key.as_ref(), audit).await? {
             Beginning::Begun(stored) => Ok(*stored),
+            Beginning::Frozen => Err(Refusal::Internal { what: "a freeze was not told".to_owned() }),
             Beginning::LockHeld(holder) => Err(self.in_progress(asked.of.cluster, holder).await?),
         }
     }
@@ -246,9 +254,12 @@ impl Service {
         targets: &[Target],
     ) -> Result<TaskSpec, Refusal> {
         let now = self.deps.clock.now();
-        let deadline = asked.deadline.unwrap_or_else(|| now.plus(DEFAULT_DEADLINE));
-        if deadline <= now {
-            let what = format!("{deadline} has passed, it is {now}; give a later moment");
+        let definition = of_action(asked.of.action);
+        let admission = self.admission(cluster, definition, asked.begin, &asked.of.accepted_risks, now).await?;
+        let (pending, earliest) = waits_for(admission, now);
+        let deadline = asked.deadline.unwrap_or_else(|| earliest.plus(DEFAULT_DEADLINE));
+        if deadline <= earliest {
+            let what = format!("{deadline} has passed at {earliest}, when it may begin; give a later moment");
             return Err(Refusal::field("deadline", what));
         }
         let batches = in_batches(&asked.of, targets);
@@ -274,7 +285,7 @@ impl Service {
             // The gate itself says when it is too late; a retry may give more time.
             rollout: deadline.since(now) + asked.min_healthy + DEFAULT_DEADLINE,
         };
-        let (id, graph) = self.graph(of_action(asked.of.action), &batches, times).await?;
+        let (id, graph) = self.graph(definition, &batches, times).await?;
         let ids = |batch: &Vec<TaskServer>| batch.iter().map(|server| server.id).collect();
         let rollout = Rollout {
             action: asked.of.action,
@@ -298,6 +309,7 @@ impl Service {
             hold,
             rollout: Some(rollout),
             drain: asked.drain,
+            pending,
             graph,
             facts: Vec::new(),
             trace: Some(caller.trace),

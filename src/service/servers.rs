@@ -219,6 +219,8 @@ fn may_start(task: &Task, server: ServerId) -> Option<String> {
             );
             return starts.then_some(why);
         }
+        // It takes no server yet.
+        TaskState::Pending => false,
         TaskState::Successful | TaskState::RolledBack | TaskState::Refused | TaskState::GivenUp => false,
     };
     let what = match task.direction {

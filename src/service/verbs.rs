@@ -8,6 +8,7 @@ use super::audit_entry::AuditEntry;
 use super::call::{CallFamily, Caller, FamilyCall};
 use super::refusals::engine_refusal;
 use crate::clock::Timestamp;
+use crate::domain::approval::PlanDigest;
 use crate::domain::call::Call;
 use crate::domain::decide::{Input, VerbRequest};
 use crate::domain::event::{Phase, Verb};
@@ -40,10 +41,13 @@ impl CallFamily for TaskRequest {
             VerbRequest::Retry { .. } | VerbRequest::SkipSubtask { .. } => accepted.to_vec(),
             // Going on with a rollout leads to the stop of the next server.
             VerbRequest::Resume => accepted.to_vec(),
+            // Who approves answers for the risks as who asks does.
+            VerbRequest::Approve { .. } => accepted.to_vec(),
             VerbRequest::Rollback { .. }
             | VerbRequest::Cancel
             | VerbRequest::CompleteHold
             | VerbRequest::Pause
+            | VerbRequest::WithdrawApproval
             | VerbRequest::GiveUp { .. } => Vec::new(),
         }
     }
@@ -53,11 +57,18 @@ impl CallFamily for TaskRequest {
             VerbRequest::SkipSubtask { subtask } => {
                 return on_subtask(self.task, *subtask).with_or_empty("if_revision", self.if_revision);
             }
+            VerbRequest::Approve { plan, .. } => {
+                return AuditEntry::on(format!("task {}", self.task))
+                    .of_task(self.task)
+                    .with_or_empty("if_revision", self.if_revision)
+                    .with("plan_digest", plan);
+            }
             VerbRequest::Retry { expire_time } | VerbRequest::Rollback { expire_time } => *expire_time,
             VerbRequest::Cancel
             | VerbRequest::CompleteHold
             | VerbRequest::Pause
             | VerbRequest::Resume
+            | VerbRequest::WithdrawApproval
             | VerbRequest::GiveUp { .. } => None,
         };
         AuditEntry::on(format!("task {}", self.task))
@@ -74,12 +85,19 @@ impl CallFamily for TaskRequest {
         {
             *found = service.left_behind(&task).await;
         }
+        if let VerbRequest::Approve { plan, expire_time } = &mut self.verb
+            && task.allows(Verb::Approve)
+        {
+            service.may_approve(caller, &task, plan).await?;
+            let policy = service.beginnings.policies.of(&task.spec.cluster.name);
+            *expire_time = service.deps.clock.now().plus(policy.approval_time);
+        }
         let (id, verb) = (self.task, self.verb.verb());
         let (task, fence) = service.ask(caller, self, Arc::new(task)).await?;
         match verb {
             Verb::Retry | Verb::Rollback | Verb::SkipSubtask => service.go_on(task, fence).await?,
             Verb::Cancel | Verb::CompleteHold | Verb::Pause | Verb::Resume => service.engine.notify_request(&task),
-            Verb::GiveUp => {}
+            Verb::GiveUp | Verb::Approve | Verb::WithdrawApproval => {}
         }
         service.stored_task(id).await
     }
@@ -148,6 +166,27 @@ impl FamilyCall for SkipSubtask {
     }
 }
 
+/// Agrees with a task that somebody else asked for, as its plan was shown. That accepts its risks too.
+#[derive(Clone, Debug)]
+pub struct ApproveTask {
+    pub task: TaskId,
+    /// Of the plan that was shown.
+    pub plan: PlanDigest,
+    /// Refused unless the task is at this revision.
+    pub if_revision: Option<Revision>,
+}
+
+impl FamilyCall for ApproveTask {
+    const CALL: Call = Call::ApproveTask;
+    type Family = TaskRequest;
+
+    fn data(&self) -> TaskRequest {
+        // How long it holds is the policy's to say.
+        let verb = VerbRequest::Approve { plan: self.plan.clone(), expire_time: Timestamp::default() };
+        TaskRequest { call: Self::CALL, task: self.task, if_revision: self.if_revision, verb }
+    }
+}
+
 /// Verbs with no argument of their own.
 macro_rules! of_task {
     ($($(#[$doc:meta])* $name:ident asks $verb:expr;)+) => {$(
@@ -179,6 +218,8 @@ of_task! {
     PauseRollout asks VerbRequest::Pause;
     /// Goes on with a rollout that is paused. That accepts the risks of its task anew.
     ResumeRollout asks VerbRequest::Resume;
+    /// Takes back the approval of a task that has not begun.
+    WithdrawApproval asks VerbRequest::WithdrawApproval;
     /// Closes a task at rest, with what it leaves behind on record; that is looked at when the caller may.
     GiveUpTask asks VerbRequest::GiveUp { found: Vec::new() };
 }
@@ -196,7 +237,7 @@ impl Service {
         match written.map_err(|error| engine_refusal(&error))? {
             WriteOutcome::Done { task, fence, .. } => Ok((task, fence)),
             WriteOutcome::Refused(refusal) => Err(refusal.into()),
-            WriteOutcome::Fenced | WriteOutcome::LockHeld(_) | WriteOutcome::Replayed { .. } => {
+            WriteOutcome::Fenced | WriteOutcome::LockHeld(_) | WriteOutcome::Frozen | WriteOutcome::Replayed { .. } => {
                 Err(Refusal::Internal { what: format!("{verb} of task {id} was not written") })
             }
         }
@@ -207,7 +248,7 @@ impl Service {
         match task.state.phase() {
             Phase::Moving => self.engine.resume(task, fence).await.map_err(|error| engine_refusal(&error)),
             // Another subtask keeps it at rest, or nothing was left to do.
-            Phase::AtRest | Phase::Closed => Ok(()),
+            Phase::Pending | Phase::AtRest | Phase::Closed => Ok(()),
         }
     }
 }

@@ -25,6 +25,9 @@ pub trait CommitFacts {
     fn cluster_fence(&mut self) -> Result<Fence, Self::Error>;
 
     fn lock(&mut self, cluster: &ClusterKey) -> Result<Option<LockRow>, Self::Error>;
+
+    /// Whether a change freeze covers the cluster.
+    fn is_frozen(&mut self, cluster: &ClusterKey) -> Result<bool, Self::Error>;
 }
 
 /// What becomes of a commit.
@@ -88,6 +91,9 @@ pub fn judge<F: CommitFacts>(commit: &Commit, facts: &mut F) -> Result<Verdict, 
                     && task != commit.task
                 {
                     return answer(CommitOutcome::LockHeld { task });
+                }
+                if facts.is_frozen(cluster)? {
+                    return answer(CommitOutcome::Frozen);
                 }
             }
             Write::Request { .. }

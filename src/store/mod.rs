@@ -13,6 +13,7 @@
 //!   under a key that is not in the store ([`key_source`]).
 //! * Log lines (beside the events of their commit) and progress (the latest only, and not after a restart) are for
 //!   people; no decision reads them.
+//! * `pending_task` lists the tasks that have not begun, and `change_freeze` what nothing begins on.
 //! * `notification` says how far each target of notifications was told ([`notifications`]); no decision reads it.
 //! * `cluster`, `zone`, `server`, `host` are the inventory: *observed* columns are written by sync only, *managed* ones
 //!   by the lock holder's commits only.
@@ -22,6 +23,7 @@
 
 pub mod access;
 pub mod backup;
+pub mod change_freezes;
 pub mod commit_rules;
 #[cfg(debug_assertions)]
 pub(crate) mod death;
@@ -57,6 +59,7 @@ use crate::domain::status::{ClusterStatus, ServerStatus, ZoneStatus};
 use crate::domain::task::Task;
 use access::AccessStore;
 use backup::Backups;
+use change_freezes::ChangeFreezes;
 use derived_key::DerivedKeys;
 use home::Located;
 use inventory::InventoryStore;
@@ -119,7 +122,8 @@ pub struct AuditRecord {
 /// What a commit writes besides events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Write {
-    /// Takes the cluster's lock for the commit's task, with a new fence: [`CommitOutcome::LockHeld`] when another task has it.
+    /// Takes the cluster's lock for the commit's task, with a new fence: [`CommitOutcome::LockHeld`] when another task has it,
+    /// [`CommitOutcome::Frozen`] while changes are frozen.
     AcquireLock { cluster: ClusterKey },
     /// Frees the lock; only with the closing event.
     ReleaseLock { cluster: ClusterKey },
@@ -217,6 +221,8 @@ pub enum CommitOutcome {
     Fenced { by: Fence },
     /// Another task holds the cluster.
     LockHeld { task: TaskId },
+    /// A change freeze covers the cluster whose lock it takes.
+    Frozen,
     /// The request id is known and belongs to this task; `digest` is of its arguments.
     Replayed { task: TaskId, digest: String },
 }
@@ -378,8 +384,11 @@ pub trait Store: Send + Sync {
     /// A page of tasks, and the total number, both of one moment.
     async fn page(&self, filter: &TaskFilter, page: Page<TaskOrder>) -> Result<(Vec<StoredTask>, u64), StoreError>;
 
-    /// Every open task (moving or at rest) and the head, all of one moment.
+    /// Every open task (pending, moving or at rest) and the head, all of one moment.
     async fn open_tasks(&self, cluster: Option<ClusterId>) -> Result<(Vec<StoredTask>, Seq), StoreError>;
+
+    /// Every task that is PENDING, ascending by id.
+    async fn pending_tasks(&self) -> Result<Vec<StoredTask>, StoreError>;
 
     /// The task of a request, and the digest of its arguments.
     async fn request(&self, principal: &Principal, request_id: &str) -> Result<Option<(TaskId, String)>, StoreError>;
@@ -403,7 +412,7 @@ pub trait Store: Send + Sync {
 /// All that a store is to the service.
 #[async_trait]
 pub trait WholeStore:
-    Store + InventoryStore + AccessStore + NotificationStore + Backups + Replicas + Located + DerivedKeys
+    Store + InventoryStore + AccessStore + NotificationStore + ChangeFreezes + Backups + Replicas + Located + DerivedKeys
 {
     /// Waits until everything queued is written or given up, and lets go of what the store stands on. Reads may go on; writes are
     /// answered as closed.

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
+use crate::domain::approval::{Approval, ApprovalEnd};
+use crate::domain::beginning::Pending;
 use crate::domain::blocker::Blocker;
 use crate::domain::event::{
     Effect, Failure, FailureKind, OverriddenCheck, Phase, SubtaskOperation, SubtaskState, TaskOperation, TaskServer,
@@ -11,7 +13,8 @@ use crate::domain::event::{
 };
 use crate::domain::facts::Context;
 use crate::domain::graph::{SubtaskRole, TaskTarget};
-use crate::domain::ids::{ServerId, ZoneName};
+use crate::domain::ids::{Principal, ServerId, ZoneName};
+use crate::domain::reason::Reason;
 use crate::domain::rollout::{Paused, Rollout, RolloutAction};
 use crate::domain::status::{OverriddenBy, Risk, StopType};
 use crate::domain::task::{Subtask, Task, Warning};
@@ -40,6 +43,11 @@ pub fn task(stored: &StoredTask) -> v1::Task {
     let StoredTask { task, seq, progress: running } = stored;
     let mut message = of_task(task);
     message.seq = seq.get();
+    if let Some(pending) = &mut message.pending
+        && let Some(latest) = running.first()
+    {
+        (pending.waits_for, pending.next_look_time) = (latest.message.clone(), Some(timestamp(latest.deadline)));
+    }
     for subtask in &mut message.subtasks {
         let runs = [v1::SubtaskState::Running, v1::SubtaskState::Canceling].contains(&subtask.state());
         let latest = running.iter().find(|latest| latest.subtask.get() == subtask.id);
@@ -92,7 +100,38 @@ pub(super) fn of_task(task: &Task) -> v1::Task {
         held: task.held().filter_map(|(subtask, until)| held(spec, subtask, until)).collect(),
         rollout: spec.rollout.as_ref().and_then(|rollout| rollout_progress(task, rollout)),
         trace_id: spec.trace.map(|trace| trace.trace_id().to_string()).unwrap_or_default(),
+        pending: spec.pending.as_ref().filter(|_| task.state.phase() == Phase::Pending).map(|it| pending(task, it)),
+        approval: task.approval.as_ref().map(approval),
     }
+}
+
+/// What it waits for in words is not known to the task.
+fn pending(task: &Task, pending: &Pending) -> v1::PendingTask {
+    v1::PendingTask {
+        not_before: pending.not_before.map(timestamp),
+        approval_wanted: pending.approval,
+        last_approval_end: task.approval_end.as_ref().map(|(by, why)| approval_end(by, *why, &Reason::default())),
+        waits_for: String::new(),
+        next_look_time: None,
+    }
+}
+
+pub(super) fn approval(approval: &Approval) -> v1::TaskApproval {
+    v1::TaskApproval {
+        principal: approval.by.to_string(),
+        plan_digest: approval.plan.to_string(),
+        approve_time: Some(timestamp(approval.at)),
+        expire_time: Some(timestamp(approval.expire_time)),
+    }
+}
+
+pub(super) fn approval_end(by: &Principal, why: ApprovalEnd, reason: &Reason) -> v1::ApprovalEnd {
+    let why = match why {
+        ApprovalEnd::Withdrawn => v1::ApprovalEndReason::Withdrawn,
+        ApprovalEnd::PlanChanged => v1::ApprovalEndReason::PlanChanged,
+        ApprovalEnd::ApproverNotPermitted => v1::ApprovalEndReason::ApproverNotPermitted,
+    };
+    v1::ApprovalEnd { principal: by.to_string(), why: why.into(), reason: reason.to_string() }
 }
 
 fn held(spec: &TaskSpec, subtask: &Subtask, until: Timestamp) -> Option<v1::HeldServer> {
@@ -249,6 +288,7 @@ pub(super) fn overridden(value: &OverriddenCheck) -> v1::Override {
 
 pub const fn task_state(state: TaskState) -> v1::TaskState {
     match state {
+        TaskState::Pending => v1::TaskState::Pending,
         TaskState::Running => v1::TaskState::Running,
         TaskState::Canceling => v1::TaskState::Canceling,
         TaskState::Failed => v1::TaskState::Failed,
@@ -331,6 +371,8 @@ pub const fn verb(verb: Verb) -> v1::TaskVerb {
         Verb::CompleteHold => v1::TaskVerb::CompleteHold,
         Verb::Pause => v1::TaskVerb::Pause,
         Verb::Resume => v1::TaskVerb::Resume,
+        Verb::Approve => v1::TaskVerb::Approve,
+        Verb::WithdrawApproval => v1::TaskVerb::WithdrawApproval,
     }
 }
 

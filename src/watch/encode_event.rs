@@ -31,6 +31,7 @@ impl TaskFacts {
 /// The state that an event gives its task, if it changes the state.
 pub fn state_after(event: &StoredEvent) -> Option<TaskState> {
     match &event.event.kind {
+        EventKind::Created(spec) if spec.pending.is_some() => Some(TaskState::Pending),
         EventKind::Created(_) => Some(TaskState::Running),
         EventKind::TaskStateChanged { to, .. } => Some(*to),
         EventKind::SubtaskStateChanged { .. }
@@ -40,7 +41,9 @@ pub fn state_after(event: &StoredEvent) -> Option<TaskState> {
         | EventKind::Overridden(_)
         | EventKind::Adopted { .. }
         | EventKind::VerbRequested { .. }
-        | EventKind::Warned { .. } => None,
+        | EventKind::Warned { .. }
+        | EventKind::Approved { .. }
+        | EventKind::ApprovalEnded { .. } => None,
     }
 }
 
@@ -122,6 +125,10 @@ fn kind(stored: &StoredEvent, facts: &TaskFacts) -> Kind {
             reason: reason.to_string(),
             subtask_id: subtask.map(SubtaskId::get),
         }),
+        EventKind::Approved { approval, reason } => {
+            Kind::Approved(v1::TaskApproved { approval: Some(encode::approval(approval)), reason: reason.to_string() })
+        }
+        EventKind::ApprovalEnded { by, why, reason } => Kind::ApprovalEnded(encode::approval_end(by, *why, reason)),
         EventKind::Warned { subtask, code, message } => {
             Kind::Warning(v1::TaskWarning { subtask_id: subtask.get(), code: code.clone(), text: message.clone() })
         }

@@ -115,7 +115,7 @@ impl Reader {
     async fn take(&mut self, state: TaskState) -> Result<Vec<v1::GetSubtaskLogResponse>, Refusal> {
         let lines = self.registration.hub.read_log(self.asked.task, self.asked.subtask).await?;
         self.over = match state.phase() {
-            Phase::Moving => !self.asked.follow,
+            Phase::Pending | Phase::Moving => !self.asked.follow,
             Phase::AtRest | Phase::Closed => true,
         };
         let known = usize::try_from(self.next - 1).unwrap_or(usize::MAX);

@@ -226,7 +226,9 @@ impl Watch {
         self.revision >= self.head
             && match (phase, self.until) {
                 (Phase::Closed, Until::AtRest | Until::Closed) | (Phase::AtRest, Until::AtRest) => true,
-                (Phase::AtRest, Until::Closed) | (Phase::Moving, Until::AtRest | Until::Closed) => false,
+                (Phase::AtRest, Until::Closed) | (Phase::Pending | Phase::Moving, Until::AtRest | Until::Closed) => {
+                    false
+                }
             }
     }
 

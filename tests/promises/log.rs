@@ -114,6 +114,20 @@ fn undone_behind_horizon(task: &TaskEvidence, set_back: Duration, broken: &mut V
     }
 }
 
+/// The event with which a task took its cluster; `None`: it never did.
+pub fn begun(events: &[v1::TaskEvent]) -> Option<&v1::TaskEvent> {
+    let begins = |event: &&v1::TaskEvent| match &event.kind {
+        Some(Kind::Created(created)) => {
+            created.task.as_ref().is_some_and(|task| task.state() != v1::TaskState::Pending)
+        }
+        Some(Kind::TaskTransition(moved)) => {
+            moved.from() == v1::TaskState::Pending && moved.to() == v1::TaskState::Running
+        }
+        _ => false,
+    };
+    events.iter().find(begins)
+}
+
 pub fn micros(time: &prost_types::Timestamp) -> i64 {
     time.seconds * 1_000_000 + i64::from(time.nanos) / 1000
 }
@@ -195,6 +209,10 @@ impl Fold {
             | Kind::Adopted(_)
             | Kind::VerbRequested(_)
             | Kind::Warning(_) => {}
+            Kind::Approved(_) | Kind::ApprovalEnded(_) if self.state == v1::TaskState::Pending => {}
+            Kind::Approved(_) | Kind::ApprovalEnded(_) => {
+                return Err(format!("its approval changes while it is {:?}", self.state));
+            }
         }
         Ok(())
     }
@@ -228,6 +246,9 @@ impl Fold {
     fn move_subtask(&mut self, moved: &v1::SubtaskTransition) -> Result<(), String> {
         use v1::SubtaskState as S;
         let id = moved.subtask_id;
+        if self.state == v1::TaskState::Pending {
+            return Err(format!("subtask {id} moves before the task began"));
+        }
         let is = self.subtasks.get(&id).copied().ok_or_else(|| format!("there is no subtask {id}"))?;
         if moved.from() != is.0 || moved.to() == is.0 {
             return Err(format!("subtask {id} from {:?} to {:?} while {:?}", moved.from(), moved.to(), is.0));

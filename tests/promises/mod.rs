@@ -135,10 +135,14 @@ impl Evidence {
     fn one_operator(&self, broken: &mut Vec<String>) {
         let mut before: Option<&TaskEvidence> = None;
         let mut fence = 0;
-        for task in &self.tasks {
+        // One that waited for its beginning holds the cluster from there on; one that never began never does.
+        let mut in_turn: Vec<_> =
+            self.tasks.iter().filter_map(|task| log::begun(&task.events).map(|begun| (begun, task))).collect();
+        in_turn.sort_by_key(|(begun, _)| begun.seq);
+        for (begun, task) in in_turn {
             let id = task.shown.id;
             if let Some(before) = before {
-                let (ended, begun) = (before.events.last(), task.events.first());
+                let (ended, begun) = (before.events.last(), Some(begun));
                 let follows = log::is_closed(before.shown.state())
                     && ended.zip(begun).is_some_and(|(ended, begun)| ended.seq < begun.seq);
                 if !follows {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use obsteward::domain::beginning::BeginRequest;
 use obsteward::domain::ids::ZoneName;
 use obsteward::domain::refusal::Refusal;
 use obsteward::domain::rollout::RolloutAction;
@@ -34,6 +35,10 @@ pub struct Ask {
     pub consent: Option<Duration>,
     /// Two asks with the same number are the same request.
     pub request: Option<u128>,
+    /// What may not begin waits.
+    pub queue: bool,
+    /// How long it is not to begin.
+    pub later: Option<Duration>,
 }
 
 /// What is asked of a rollout besides.
@@ -64,6 +69,8 @@ impl Ask {
             freeze: false,
             consent: None,
             request: None,
+            queue: false,
+            later: None,
         }
     }
 }
@@ -114,6 +121,7 @@ impl World {
             repeat_by_arguments: false,
             expected_server: None,
             expire_time: ask.consent.map(|consent| self.clock().now().plus(consent)),
+            begin: BeginRequest { not_before: ask.later.map(|later| self.clock().now().plus(later)), queue: ask.queue },
         })
     }
 
@@ -131,6 +139,7 @@ fn on_server(stop: &StopServer) -> OnServer {
         request_id: stop.request_id,
         repeat_by_arguments: false,
         expected_server: None,
+        begin: stop.begin,
     }
 }
 
@@ -146,6 +155,7 @@ fn on_zone(ask: &Ask, stop: StopServer) -> OnZone {
         freeze_before_stop: stop.freeze_before_stop && !starts,
         drain: if starts { Duration::ZERO } else { stop.drain },
         expire_time: stop.expire_time,
+        begin: stop.begin,
     }
 }
 
@@ -166,6 +176,7 @@ fn on_cluster(ask: &Ask, stop: StopServer) -> OnCluster {
         force: stop.force && !starts,
         accepted_risks,
         expire_time: if starts { None } else { stop.expire_time },
+        begin: stop.begin,
     }
 }
 
@@ -189,6 +200,7 @@ fn rollout(ask: &Ask, stop: StopServer) -> StartRollout {
         hold: holds.then_some(ask.hold),
         deadline: stop.expire_time,
         request_id: stop.request_id,
+        begin: stop.begin,
     }
 }
 

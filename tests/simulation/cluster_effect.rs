@@ -38,7 +38,7 @@ impl EffectSession for SimulatedEffectSession {
     }
 
     async fn send(self: Box<Self>, permit: Permit, statement: Statement) -> EffectOutcome {
-        match not_permitted(&permit, &self.identity) {
+        match not_permitted(&permit, &self.identity, self.times.answer_bound(self.horizon)) {
             Some(not_sent) => not_sent,
             None => {
                 self.session.life().lets_go(&permit);

@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use obsteward::clock::monotonic_now;
+use obsteward::domain::change_freeze::ChangeFreeze;
 use obsteward::domain::event::{Event, Phase, StoredEvent};
 use obsteward::domain::ids::{ClusterId, ClusterKey, Fence, Principal, ReplicaId, Revision, Seq, TaskId};
 use obsteward::domain::store_home::StoreTenant;
@@ -39,6 +40,9 @@ pub struct Content {
     pub replicas: Vec<ReplicaRow>,
     pub owners: BTreeMap<String, ReplicaId>,
     pub ownership: i64,
+    /// When changes of everything were frozen and thawed: how many events were written before, and whether they are frozen since.
+    pub freezes: Vec<(usize, bool)>,
+    frozen: Option<ChangeFreeze>,
     /// When each event was written, in the order of the log.
     pub written: Vec<Instant>,
     /// Each fence that was given.
@@ -118,7 +122,26 @@ impl Content {
 
     /// The open task that moves or rests, if there is one.
     pub fn open(&self) -> Option<&Task> {
-        self.tasks.values().map(|stored| &stored.task).find(|task| task.state.phase() != Phase::Closed)
+        let open = |task: &&Task| matches!(task.state.phase(), Phase::Moving | Phase::AtRest);
+        self.tasks.values().map(|stored| &stored.task).find(open)
+    }
+
+    pub const fn is_frozen(&self) -> bool {
+        self.frozen.is_some()
+    }
+
+    pub const fn frozen(&self) -> Option<&ChangeFreeze> {
+        self.frozen.as_ref()
+    }
+
+    /// False: it is so already.
+    pub fn freeze(&mut self, freeze: Option<ChangeFreeze>) -> bool {
+        if self.frozen.is_some() == freeze.is_some() {
+            return false;
+        }
+        self.freezes.push((self.log.len(), freeze.is_some()));
+        self.frozen = freeze;
+        true
     }
 
     /// Tasks that move.
@@ -365,6 +388,10 @@ impl CommitFacts for Facts<'_> {
         let stored = self.content.tasks.get(&self.commit.task);
         let lock = stored.and_then(|stored| self.content.lock_of(&stored.task.spec.cluster.key));
         Ok(lock.map_or(Fence::ZERO, |lock| lock.fence))
+    }
+
+    fn is_frozen(&mut self, _: &ClusterKey) -> Result<bool, Infallible> {
+        Ok(self.content.is_frozen())
     }
 
     fn lock(&mut self, cluster: &ClusterKey) -> Result<Option<LockRow>, Infallible> {

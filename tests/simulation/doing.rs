@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use obsteward::domain::event::{Phase, Verb};
+use obsteward::domain::event::Verb;
 use obsteward::domain::graph::TaskTarget;
 use obsteward::engine::Failpoints;
+use obsteward::store::StoredTask;
 
 use crate::computer::LedgerWrites;
 use crate::data_centre::Way;
@@ -57,6 +58,10 @@ impl World {
             Action::Verb(verb) => {
                 self.turn();
                 self.ask_verb(*verb);
+            }
+            Action::Second(second) => {
+                self.turn();
+                self.second(*second);
             }
             Action::Behind(commits, action) => {
                 let mut written = self.disk.lock().commits();
@@ -207,26 +212,13 @@ impl World {
     pub async fn finish(&mut self) -> Vec<String> {
         self.mend().await;
         let mut broken = Vec::new();
-        let verbs =
-            [Verb::Retry, Verb::Retry, Verb::Rollback, Verb::Rollback, Verb::GiveUp, Verb::GiveUp, Verb::GiveUp];
-        for verb in verbs {
-            if !self.rests_with_help(LONGEST_MOVE).await {
-                let moving = self.open_task().map(|open| open.task.spec.id.get()).unwrap_or_default();
-                broken.push(format!("8: task {moving} still moves {} s after all was mended", LONGEST_MOVE.as_secs()));
-                return broken;
+        // What begins now may have to be brought to an end too.
+        while broken.is_empty() {
+            broken.extend(self.ends_open_task().await);
+            if self.pending().is_none() {
+                break;
             }
-            match self.phase() {
-                None => break,
-                Some(_) => {
-                    self.turn();
-                    self.ask_verb(verb);
-                    self.until(Duration::from_secs(20), World::has_answered).await;
-                }
-            }
-        }
-        self.rests_with_help(LONGEST_MOVE).await;
-        if let Some((task, Phase::Moving | Phase::AtRest)) = self.phase() {
-            broken.push(format!("8: task {task} could be brought to no end"));
+            broken.extend(self.let_all_begin().await);
         }
         if self.is_shared() {
             // Wherever they were, they go on at another replica.
@@ -236,5 +228,39 @@ impl World {
         self.pass(Duration::from_secs(1)).await;
         broken.extend(self.watchers_left_behind());
         broken
+    }
+
+    /// A replica whose clock was set forward puts a horizon far ahead for the others: whoever asks them is told until when, and waits.
+    async fn outwait_horizons(&mut self) {
+        let last = |open: StoredTask| open.task.intents.iter().map(|intent| intent.intent.horizon).max();
+        if let Some(until) = self.open_task().and_then(last) {
+            let ahead = until.since(self.clock().now());
+            self.pass(ahead).await;
+        }
+    }
+
+    /// By asking for what helps; what is broken when nothing does.
+    async fn ends_open_task(&mut self) -> Vec<String> {
+        let verbs =
+            [Verb::Retry, Verb::Retry, Verb::Rollback, Verb::Rollback, Verb::GiveUp, Verb::GiveUp, Verb::GiveUp];
+        for verb in verbs {
+            if !self.rests_with_help(LONGEST_MOVE).await {
+                let moving = self.open_task().map(|open| open.task.spec.id.get()).unwrap_or_default();
+                return vec![format!("8: task {moving} still moves {} s after all was mended", LONGEST_MOVE.as_secs())];
+            }
+            match self.phase() {
+                None => return Vec::new(),
+                Some(_) => {
+                    self.turn();
+                    if matches!(verb, Verb::GiveUp) {
+                        self.outwait_horizons().await;
+                    }
+                    self.ask_verb(verb);
+                    self.until(Duration::from_secs(20), World::has_answered).await;
+                }
+            }
+        }
+        self.rests_with_help(LONGEST_MOVE).await;
+        self.phase().map(|(task, _)| format!("8: task {task} could be brought to no end")).into_iter().collect()
     }
 }

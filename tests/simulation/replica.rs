@@ -133,6 +133,7 @@ impl World {
             timeouts: &self.options.timeouts,
             effect_timeout: self.options.effect_timeout,
             failpoints,
+            policy: &self.options.policy,
         })
         .await;
         if running.is_none() {

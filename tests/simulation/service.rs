@@ -1,11 +1,13 @@
 //! One run of the service: everything that is its own, as `app` puts it together, over what outlives it.
 
+use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use obsteward::access::Directory;
 use obsteward::clock::{BootClock, Clock, monotonic_now};
 use obsteward::domain::ids::{Principal, TaskId};
+use obsteward::domain::maintenance::{MaintenancePolicies, MaintenancePolicy};
 use obsteward::domain::permission::Rights;
 use obsteward::domain::reason::Reason;
 use obsteward::domain::refusal::Refusal;
@@ -14,7 +16,8 @@ use obsteward::engine::{Engine, EngineSettings, Failpoints};
 use obsteward::inventory::Inventory;
 use obsteward::oceanbase::{EffectTimes, SessionPool};
 use obsteward::operations::{Deps, Timeouts, registry};
-use obsteward::service::{Administration, Argon2id, Caller, Service};
+use obsteward::service::{Administration, Argon2id, BeginningRules, Caller, Service};
+use obsteward::store::change_freezes::ChangeFreezes;
 use obsteward::store::replicas::Replicas;
 use obsteward::store::sqlite::{SqliteOptions, SqliteStore};
 use obsteward::store::{Store, StoreError, TaskVisibility};
@@ -32,6 +35,7 @@ use crate::store::{LifeStore, STORE_ID};
 pub struct RunningService {
     pub life: Arc<Life>,
     pub service: Service,
+    pub store: Arc<dyn Store>,
     pub engine: Arc<Engine>,
     pub hub: Arc<Hub>,
     pub inventory: Inventory,
@@ -51,13 +55,25 @@ pub struct Surroundings<'a> {
     pub timeouts: &'a Timeouts,
     pub effect_timeout: Duration,
     pub failpoints: Failpoints,
+    pub policy: &'a MaintenancePolicy,
 }
 
 impl RunningService {
     /// Starts it as `app` does; `None`: its life ended before it had begun, or its database did not answer.
     pub async fn start(given: Surroundings<'_>) -> Option<Self> {
-        let Surroundings { life, name, link, disk, clusters, data_centre, clock, timeouts, effect_timeout, failpoints } =
-            given;
+        let Surroundings {
+            life,
+            name,
+            link,
+            disk,
+            clusters,
+            data_centre,
+            clock,
+            timeouts,
+            effect_timeout,
+            failpoints,
+            policy,
+        } = given;
         let store = LifeStore::open(disk.clone(), Arc::clone(&life), Arc::clone(link), name.clone(), clock.clone());
         let effect_times = EffectTimes::new(effect_timeout);
         let effect_times = if store.is_shared() { effect_times.of_replica() } else { effect_times };
@@ -82,23 +98,29 @@ impl RunningService {
             metrics: Default::default(),
         };
         let runtime = tokio::runtime::Handle::current();
-        let replicas = store.clone();
+        let (replicas, freezes) = (store.clone(), store.clone());
         let store: Arc<dyn Store> = store;
         let engine = Engine::new(Arc::clone(&store), replicas, registry(&deps), settings, runtime);
-        let service = Service::new(Arc::clone(&store), Arc::clone(&engine), deps, administration());
+        let policies = MaintenancePolicies::new(HashMap::new(), policy.clone());
+        let service = Service::new(Arc::clone(&store), Arc::clone(&engine), deps, administration(freezes))
+            .with_beginnings(BeginningRules { policies, authentication: false });
         let shutdown = CancellationToken::new();
         let started = async {
-            let hub = Hub::start(store, shutdown.clone()).await?;
+            let hub = Hub::start(Arc::clone(&store), shutdown.clone()).await?;
             engine.recover().await?;
             Ok::<_, StoreError>(hub)
         };
         let hub = life.while_it_lasts(started).await?.ok()?;
-        Some(Self { life, service, engine, hub, inventory, shutdown })
+        let (tended, lasting, ended) = (service.clone(), Arc::clone(&life), shutdown.clone());
+        tokio::spawn(async move {
+            _ = lasting.while_it_lasts(ended.run_until_cancelled(tended.tend_pending())).await;
+        });
+        Some(Self { life, service, store, engine, hub, inventory, shutdown })
     }
 }
 
 /// Users and their like, which no world needs: one for all.
-fn administration() -> Administration {
+fn administration(freezes: Arc<dyn ChangeFreezes>) -> Administration {
     static SHARED: OnceLock<(tempfile::TempDir, Arc<SqliteStore>, Arc<Directory>)> = OnceLock::new();
     let open = || {
         let directory = tempfile::tempdir().expect("a temporary directory");
@@ -116,6 +138,7 @@ fn administration() -> Administration {
     Administration {
         directory: Arc::clone(directory),
         access: store.clone(),
+        freezes,
         backups: store.clone(),
         hasher: Arc::new(Argon2id),
     }

@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use obsteward::clock::{Clock, Timestamp};
+use obsteward::domain::change_freeze::{ChangeFreeze, FreezeScope};
 use obsteward::domain::event::{Phase, StoredEvent};
 use obsteward::domain::ids::{ClusterId, ClusterKey, Fence, Principal, ReplicaId, Revision, Seq, SubtaskId, TaskId};
 use obsteward::domain::store_home::StoreHome;
+use obsteward::store::change_freezes::ChangeFreezes;
 use obsteward::store::home::Located;
 use obsteward::store::inventory::{
     ClusterChange, ClusterFilter, ClusterObservation, ClusterOrder, ClusterRow, DeregisterOutcome, HostRoute,
@@ -193,6 +195,14 @@ impl Store for LifeStore {
         self.read(read).await
     }
 
+    async fn pending_tasks(&self) -> Result<Vec<StoredTask>, StoreError> {
+        let read = |content: &mut Content| {
+            let pending = content.tasks.values().filter(|stored| stored.task.state.phase() == Phase::Pending);
+            pending.map(|stored| self.stored(stored)).collect()
+        };
+        self.read(read).await
+    }
+
     async fn request(&self, principal: &Principal, request_id: &str) -> Result<Option<(TaskId, String)>, StoreError> {
         let key = (principal.to_string(), request_id.to_owned());
         self.read(|content| content.requests.get(&key).cloned()).await
@@ -229,6 +239,22 @@ impl Store for LifeStore {
 
     fn subscribe_progress(&self) -> broadcast::Receiver<Progress> {
         self.progress.subscribe()
+    }
+}
+
+/// There is one cluster: a freeze of it is one of everything.
+#[async_trait]
+impl ChangeFreezes for LifeStore {
+    async fn change_freezes(&self) -> Result<Vec<ChangeFreeze>, StoreError> {
+        self.read(|content| content.frozen().cloned().into_iter().collect()).await
+    }
+
+    async fn freeze_changes(&self, freeze: ChangeFreeze, _: AuditRecord) -> Result<bool, StoreError> {
+        self.change(move |content, _| content.freeze(Some(freeze.clone()))).await
+    }
+
+    async fn thaw_changes(&self, _: FreezeScope, _: AuditRecord) -> Result<bool, StoreError> {
+        self.change(|content, _| content.freeze(None)).await
     }
 }
 

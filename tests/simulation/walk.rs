@@ -1,6 +1,7 @@
 //! The walk through a world: what is done in it, and when, drawn from the seed before it begins, so that a walk can be
 //! repeated exactly and with some of its steps left out. `doing.rs` does it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use obsteward::domain::event::Verb;
@@ -8,6 +9,7 @@ use obsteward::domain::status::Risk;
 use obsteward::sim::{Fault, FaultKind};
 
 use crate::asking::{Ask, RolloutAsk};
+use crate::beginnings::{Second, policy};
 use crate::life::{Crash, Dice, Freeze, Loss, LostEffect, Point};
 use crate::promises::scenario::Operation;
 use crate::replica::Whom;
@@ -25,6 +27,8 @@ pub struct Step {
 pub enum Action {
     Ask(Ask),
     Verb(Verb),
+    /// Somebody approves, freezes changes and the like.
+    Second(Second),
     /// Does this once so many more commits were written.
     Behind(usize, Box<Action>),
     /// Waits until the task rests, at most so long.
@@ -115,8 +119,13 @@ impl Walk {
         if dice.once_in(2) {
             options.effect_timeout = Duration::from_secs(2);
         }
+        let governed = dice.once_in(3);
+        if governed {
+            options.policy = Arc::new(policy(&dice));
+        }
         let servers = 3 * u64::from(options.servers_per_zone);
-        let mut draw = Draw { dice, is_down: false, servers, shared: options.replicas > 1, steps: Vec::new() };
+        let shared = options.replicas > 1;
+        let mut draw = Draw { dice, is_down: false, servers, shared, governed, steps: Vec::new() };
         for _ in 0..ROUNDS {
             draw.round();
         }
@@ -129,6 +138,8 @@ pub struct Draw {
     pub dice: Dice,
     /// Several replicas share the store.
     pub shared: bool,
+    /// Not everything may begin at any time.
+    governed: bool,
     /// A cluster was asked to stop, and is to be started again.
     is_down: bool,
     servers: u64,
@@ -200,6 +211,12 @@ impl Draw {
             let from_the_beginning = self.dice.once_in(2);
             self.step(self.millis(30), Action::Watch { from_the_beginning });
         }
+        if self.governed {
+            for _ in 0..self.dice.below(4) {
+                let action = self.second();
+                self.step(self.soon(), action);
+            }
+        }
         self.person(operation, hold);
         self.behind_a_freeze(frozen);
         self.replicas();
@@ -253,6 +270,25 @@ impl Draw {
         }
     }
 
+    fn second(&self) -> Action {
+        let second = *self.dice.one_of(&[
+            Second::Approve,
+            Second::Approve,
+            Second::Approve,
+            Second::ApproveOwn,
+            Second::Withdraw,
+            Second::Cancel,
+            Second::Freeze,
+            Second::Thaw,
+        ]);
+        match self.dice.below(4) {
+            0 => self.behind(12, Action::Second(second)),
+            // Into the next window.
+            1 => Action::JumpClock(i64::try_from(self.dice.below(3_600_000)).unwrap()),
+            _ => Action::Second(second),
+        }
+    }
+
     fn verb(&self) -> Verb {
         *self.dice.one_of(&[
             Verb::Retry,
@@ -296,6 +332,8 @@ impl Draw {
             service_only: operation == Stop && dice.once_in(4),
             freeze: dice.once_in(2),
             consent: dice.once_in(5).then(|| Duration::from_millis(50 + dice.below(20_000))),
+            queue: self.governed && !dice.once_in(4),
+            later: (self.governed && dice.once_in(6)).then(|| Duration::from_secs(dice.below(1200))),
             request: dice.once_in(3).then(|| u128::from(dice.below(u64::MAX))),
             ..Ask::of(operation, server)
         }

@@ -9,6 +9,7 @@ use obsteward::agent::Timing;
 use obsteward::clock::{Clock, monotonic_now};
 use obsteward::domain::event::{Phase, TaskState, Verb};
 use obsteward::domain::ids::{ClusterId, ServerAddr, TaskId};
+use obsteward::domain::maintenance::MaintenancePolicy;
 use obsteward::domain::refusal::Refusal;
 use obsteward::domain::status::{ServerStatus, ZoneStatus};
 use obsteward::domain::task::Task;
@@ -27,6 +28,7 @@ use secrecy::SecretString;
 use tokio::task::JoinHandle;
 
 use crate::asking::zone_of;
+use crate::beginnings::{Beginnings, free};
 use crate::cluster::Clusters;
 use crate::data_centre::{DataCentre, SimulatedHost};
 use crate::database::Database;
@@ -60,6 +62,8 @@ pub struct WorldOptions {
     pub timeouts: Timeouts,
     /// `ob_query_timeout` of an effect's session.
     pub effect_timeout: Duration,
+    /// When tasks may begin.
+    pub policy: Arc<MaintenancePolicy>,
 }
 
 impl WorldOptions {
@@ -77,7 +81,16 @@ impl WorldOptions {
             catch_up: Duration::from_secs(20),
         };
         let effect_timeout = obsteward::oceanbase::EFFECT_QUERY_TIMEOUT;
-        Self { seed, replicas: 1, servers_per_zone: 1, arbitration: false, quick: true, timeouts, effect_timeout }
+        Self {
+            seed,
+            replicas: 1,
+            servers_per_zone: 1,
+            arbitration: false,
+            quick: true,
+            timeouts,
+            effect_timeout,
+            policy: free(),
+        }
     }
 }
 
@@ -96,6 +109,7 @@ pub struct World {
     pub freeze_plan: FreezePlan,
     pub witness: Witness,
     pub operators: Operators,
+    pub beginnings: Beginnings,
     pub story: Story,
     pub cluster_id: ClusterId,
     pub watchers: Vec<Watcher>,
@@ -139,6 +153,7 @@ impl World {
             database,
             witness: Witness::new(&cluster),
             operators: Operators::new(began),
+            beginnings: Beginnings::default(),
             dice,
             disk: Disk::default(),
             cluster,
@@ -205,7 +220,7 @@ impl World {
             Verb::CompleteHold => self.call(CompleteHold { task, if_revision }, found).await,
             Verb::Pause => self.call(PauseRollout { task, if_revision }, found).await,
             Verb::Resume => self.call(ResumeRollout { task, if_revision }, found).await,
-            Verb::SkipSubtask => None,
+            Verb::SkipSubtask | Verb::Approve | Verb::WithdrawApproval => None,
         }
     }
 
@@ -245,6 +260,8 @@ impl World {
             Verb::CompleteHold => self.send(CompleteHold { task, if_revision }, found),
             Verb::Pause => self.send(PauseRollout { task, if_revision }, found),
             Verb::Resume => self.send(ResumeRollout { task, if_revision }, found),
+            // Of what has not begun: `beginnings.rs`.
+            Verb::Approve | Verb::WithdrawApproval => {}
             Verb::SkipSubtask => {
                 use obsteward::domain::event::SubtaskState::{Failed, Running};
                 let mut subtasks = found.task.in_execution_order().into_iter();
@@ -397,6 +414,7 @@ impl World {
         }
         self.witness.look(&self.disk, &self.cluster);
         let mut broken = self.operators.look(&self.disk, &self.cluster, &self.sends);
+        broken.extend(self.beginnings.look(&self.disk, &self.options.policy));
         broken.extend(self.witness.broken(whole));
         broken
     }

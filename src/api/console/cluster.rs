@@ -10,6 +10,7 @@ use maud::{Markup, html};
 
 use crate::api::console::ConsoleState;
 use crate::api::console::answer::{Answer, Problem};
+use crate::api::console::changes;
 use crate::api::console::live::{self, Region};
 use crate::api::console::margin;
 use crate::api::console::moments::duration;
@@ -75,7 +76,9 @@ async fn region(state: Arc<ConsoleState>, visit: Arc<Visit>) -> Result<Region, P
     };
     let (margin, servers) = tokio::join!(margin, looked);
     let shown = Shown { state: &state, visit: &visit, cluster: &view, margin: &margin?, servers: &servers };
+    let frozen = changes::warning(&state, &visit, id).await?;
     let markup = html! {
+        (frozen)
         (summary(&shown, looks, servers.len() <= MOST_LOOKS))
         div .zones { @for (zone, status) in &view.zones { (column(&shown, zone, *status)) } }
     };

@@ -73,6 +73,7 @@ fn top(frame: &Frame<'_>) -> Markup {
     let places = [
         (Text::Clusters, "/", here == "/" || is_in("/clusters")),
         (Text::Tasks, "/tasks", is_in("/tasks")),
+        (Text::Changes, "/changes", is_in("/changes")),
         (Text::Audit, "/audit", is_in("/audit")),
         (Text::Access, "/access", is_in("/access")),
     ];

@@ -5,9 +5,11 @@
 mod access;
 mod access_forms;
 mod answer;
+mod approval;
 mod asking;
 mod assets;
 mod audit;
+mod changes;
 mod cluster;
 mod clusters;
 mod cookies;

@@ -9,6 +9,7 @@ use crate::api::console::ConsoleState;
 use crate::api::console::answer::Problem;
 use crate::api::console::asking::{made, moment, seconds};
 use crate::api::console::fields::Fields;
+use crate::api::console::start;
 use crate::api::console::target::Target;
 use crate::api::console::text::Text;
 use crate::api::console::visit::Visit;
@@ -229,6 +230,7 @@ pub async fn begin(
                     repeat_by_arguments: false,
                     expected_server: Some(address),
                     expire_time: None,
+                    begin: start::begin(visit),
                 })
             });
             match restarts {
@@ -251,6 +253,7 @@ pub async fn begin(
                     freeze_before_stop: chosen.freeze,
                     drain: chosen.drain,
                     expire_time: None,
+                    begin: start::begin(visit),
                 })
             });
             match restarts {
@@ -271,6 +274,7 @@ pub async fn begin(
                     force: chosen.force,
                     accepted_risks: chosen.risks,
                     expire_time: None,
+                    begin: start::begin(visit),
                 })
             });
             match restarts {

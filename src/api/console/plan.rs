@@ -24,18 +24,20 @@ pub async fn page(state: Arc<ConsoleState>, visit: Arc<Visit>) -> Result<Answer,
     let cluster = target.cluster();
     let may = visit.may(chosen.outage.call(&target), Subject::Cluster(cluster.get()), &chosen.risks);
     let lacks_end = chosen.outage == Outage::Hold && chosen.hold_until.is_none();
+    let waits = waits(&plan);
+    let mut hidden = chosen.hidden();
+    hidden.extend(waits.then(|| ("queue", "1".to_owned())));
     let body = html! {
         p { a href={ "/clusters/" (cluster) } { (visit.say(Text::Cluster)) " " (cluster) } }
         (choice(&state, &visit, &target, &chosen))
-        (verdict(&state, &visit, &plan))
-        (checks(&visit, &plan.checks))
-        (effects(&visit, &plan))
-        @if plan.allowed && may {
+        (shown(&state, &visit, &plan))
+        @if !plan.allowed && waits && may { p .warning { (visit.say(Text::WouldWait)) } }
+        @if (plan.allowed || waits) && may {
             h2 { (visit.say(chosen.outage.text())) }
             @if lacks_end { p .warning { (visit.say(Text::HoldLacksEnd)) } }
             @else {
                 @if let Some(until) = chosen.hold_until { p { (visit.say(Text::HeldUntil)) " " (state.moments.show(until)) } }
-                (confirmation(&visit, chosen.outage.text(), &name, &chosen.hidden(), Some(target.typed_field())))
+                (confirmation(&visit, chosen.outage.text(), &name, &hidden, Some(target.typed_field())))
             }
         }
     };
@@ -89,6 +91,23 @@ pub fn consent(visit: &Visit, force: bool, accepted: &[Risk], risks: impl Iterat
                 (visit.say(Text::AcceptRisk)) " " code { (risk) }
             }
         }
+    }
+}
+
+/// Whether only what says when something begins stands against it: that can be waited for.
+fn waits(plan: &StopPlanView) -> bool {
+    let of_beginning =
+        |check: &&AssessedCheck| ["CLUSTER_FREE", "MAINTENANCE_WINDOW", "CHANGE_FREEZE"].contains(&check.name.as_str());
+    let mut refusing = plan.checks.iter().filter(|check| check.refuses()).peekable();
+    refusing.peek().is_some() && refusing.all(|check| of_beginning(&check))
+}
+
+/// A plan: its verdict, its checks and what it would do.
+pub fn shown(state: &ConsoleState, visit: &Visit, plan: &StopPlanView) -> Markup {
+    html! {
+        (verdict(state, visit, plan))
+        (checks(visit, &plan.checks))
+        (effects(visit, plan))
     }
 }
 

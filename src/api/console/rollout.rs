@@ -138,6 +138,7 @@ fn request(state: &ConsoleState, cluster: ClusterId, fields: &Fields) -> Result<
         pause_after: count("pause_after")?,
         hold: time("hold_minutes", 60)?,
         drain: time("drain_seconds", 1)?,
+        begin: fields.get("queue").map(|_| v1::BeginOptions { not_before: None, queue: true }),
     })
 }
 

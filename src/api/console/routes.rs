@@ -15,12 +15,12 @@ use crate::api::console::assets::{self, Asset};
 use crate::api::console::exchange::{Handler, Way, is_for_people, visited};
 use crate::api::console::frame::secured;
 use crate::api::console::{
-    ConsoleState, access, access_forms, audit, cluster, clusters, log, plan, registration, rollout, sign_in, start,
-    task, tasks, verbs,
+    ConsoleState, access, access_forms, approval, audit, changes, cluster, clusters, log, plan, registration, rollout,
+    sign_in, start, task, tasks, verbs,
 };
 
 /// The pages that need no parameter.
-pub const PAGES: &[&str] = &["/", "/tasks", "/audit", "/access"];
+pub const PAGES: &[&str] = &["/", "/tasks", "/changes", "/audit", "/access"];
 
 /// The console before the gateway.
 pub fn router(state: &Arc<ConsoleState>, rest: Router) -> Router {
@@ -85,9 +85,17 @@ pub fn router(state: &Arc<ConsoleState>, rest: Router) -> Router {
         .route("/tasks", page(|state, visit| tasks::page(state, visit).boxed()))
         .route("/tasks/live", live(|state, visit| tasks::live(state, visit).boxed()))
         .route("/tasks/{task}", page(|state, visit| task::page(state, visit).boxed()))
+        .route("/tasks/{task}/plan", page(|state, visit| approval::page(state, visit).boxed()))
         .route("/tasks/{task}/live", live(|state, visit| task::live(state, visit).boxed()))
         .route("/tasks/{task}/verbs", form(|state, visit| verbs::ask(state, visit).boxed()))
         .route("/tasks/{task}/subtasks/{subtask}/log", page(|state, visit| log::page(state, visit).boxed()))
+        .route(
+            "/changes",
+            both(
+                |state, visit| changes::page(state, visit).boxed(),
+                |state, visit| changes::change(state, visit).boxed(),
+            ),
+        )
         .route("/audit", page(|state, visit| audit::page(state, visit).boxed()))
         .route(
             "/access",

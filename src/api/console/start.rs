@@ -13,6 +13,7 @@ use crate::api::console::asking::{confirmation, made, to_task};
 use crate::api::console::target::Target;
 use crate::api::console::text::Text;
 use crate::api::console::visit::Visit;
+use crate::domain::beginning::BeginRequest;
 use crate::domain::call::Call;
 use crate::domain::ids::{ClusterId, ServerAddr, ServerId};
 use crate::domain::refusal::Refusal;
@@ -70,6 +71,7 @@ pub async fn start(state: Arc<ConsoleState>, visit: Arc<Visit>) -> Result<Answer
                 freeze_before_stop: false,
                 drain: Duration::ZERO,
                 expire_time: None,
+                begin: begin(&visit),
             });
             made(&state, &visit, asked.map(StartZone)).await?
         }
@@ -82,6 +84,7 @@ pub async fn start(state: Arc<ConsoleState>, visit: Arc<Visit>) -> Result<Answer
                 force: false,
                 accepted_risks: Vec::new(),
                 expire_time: None,
+                begin: begin(&visit),
             });
             made(&state, &visit, asked.map(StartCluster)).await?
         }
@@ -103,5 +106,11 @@ fn on_server(visit: &Visit, cluster: ClusterId, server: ServerId) -> Result<OnSe
         request_id: visit.form.parsed::<Uuid>("request_id", "a UUID")?,
         repeat_by_arguments: false,
         expected_server: visit.form.parsed::<ServerAddr>("expected", "an address")?,
+        begin: begin(visit),
     })
+}
+
+/// Whether what may not begin now waits.
+pub fn begin(visit: &Visit) -> BeginRequest {
+    BeginRequest { not_before: None, queue: visit.form.get("queue").is_some() }
 }

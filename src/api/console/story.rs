@@ -150,6 +150,14 @@ fn what(visit: &Visit, task: &Task, kind: &Kind) -> Markup {
                 @if let Some(subtask) = asked.subtask_id { " " (step(subtask)) }
                 @if !asked.reason.is_empty() { ": " (asked.reason) }
             },
+            Kind::Approved(approved) => {
+                @if let Some(approval) = &approved.approval { b { (approval.principal) " " (visit.say(Text::HasApproved)) } }
+                @if !approved.reason.is_empty() { ": " (approved.reason) }
+            },
+            Kind::ApprovalEnded(ended) => {
+                b { (visit.say(Text::ApprovalOver)) ": " (approval_end(ended.why)) } " (" (ended.principal) ")"
+                @if !ended.reason.is_empty() { ": " (ended.reason) }
+            },
             Kind::Warning(warning) => { (visit.say(Text::Warning)) ": " (warning.text) " " code { (warning.code) } },
         }
     }
@@ -169,4 +177,5 @@ words! {
     subtask_state(SubtaskState, "SUBTASK_STATE_");
     outcome(IntentOutcome, "INTENT_OUTCOME_");
     verb(TaskVerb, "TASK_VERB_");
+    approval_end(ApprovalEndReason, "APPROVAL_END_REASON_");
 }

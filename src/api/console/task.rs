@@ -7,6 +7,7 @@ use maud::{Markup, html};
 
 use crate::api::console::ConsoleState;
 use crate::api::console::answer::{Answer, Problem};
+use crate::api::console::approval;
 use crate::api::console::graph_svg::drawn;
 use crate::api::console::live::{self, Region};
 use crate::api::console::moments::duration;
@@ -50,7 +51,7 @@ async fn shown(state: &ConsoleState, visit: &Visit, stored: &StoredTask) -> Resu
     let (task, now) = (&stored.task, state.console.clock.now());
     let story = story(state, visit, task).await?;
     let markup = html! {
-        (head(state, visit, task))
+        (head(state, visit, stored))
         (troubles(visit, task))
         (asked(visit, task))
         div .flow {
@@ -63,7 +64,8 @@ async fn shown(state: &ConsoleState, visit: &Visit, stored: &StoredTask) -> Resu
     Ok(Region { markup, revision: Some(task.revision.get()) })
 }
 
-fn head(state: &ConsoleState, visit: &Visit, task: &Task) -> Markup {
+fn head(state: &ConsoleState, visit: &Visit, stored: &StoredTask) -> Markup {
+    let task = &stored.task;
     let (spec, moments) = (&task.spec, &state.moments);
     let end = task.finish_time.unwrap_or_else(|| state.console.clock.now());
     html! {
@@ -81,6 +83,7 @@ fn head(state: &ConsoleState, visit: &Visit, task: &Task) -> Markup {
             @if task.state.phase() != Phase::Closed {
                 dt { (visit.say(Text::ConsentUntil)) } dd { (moments.show(task.expire_time)) }
             }
+            (approval::facts(state, visit, stored))
             @if let Some(trace) = spec.trace { dt { (visit.say(Text::Trace)) } dd { code { (trace.trace_id()) } } }
             @if spec.force { dt { (visit.say(Text::Force)) } dd { (visit.say(Text::Yes)) } }
             @if !spec.accepted_risks.is_empty() {
@@ -116,9 +119,12 @@ fn troubles(visit: &Visit, task: &Task) -> Markup {
 
 /// What can be asked of the whole task now, by this caller.
 fn asked(visit: &Visit, task: &Task) -> Markup {
-    // A skip is of one subtask, and stands there.
-    let verbs = task.allowed_verbs().into_iter().filter(|verb| *verb != Verb::SkipSubtask);
+    // A skip is of one subtask, and stands there; an approval is of a plan, and stands under it.
+    let verbs = task.allowed_verbs().into_iter().filter(|verb| !matches!(verb, Verb::SkipSubtask | Verb::Approve));
     html! {
+        @if task.state.phase() == Phase::Pending {
+            p { a href={ "/tasks/" (task.spec.id) "/plan" } { (visit.say(Text::ItsPlan)) } }
+        }
         div .verbs { @for verb in verbs { (verbs::form(visit, task, verb, None)) } }
     }
 }

@@ -195,6 +195,8 @@ texts! {
     Learned: "learned", "记录";
     TakenOver: "Taken over by", "接管者";
     Asked: "asked for", "请求";
+    HasApproved: "approved it", "已审批";
+    ApprovalOver: "The approval does not hold any more", "审批已失效";
 
     // Verbs.
     AcceptsAgain: "This accepts again the risks", "此操作将再次接受风险";
@@ -213,7 +215,29 @@ texts! {
     Pause: "Pause", "暂停";
     PauseWill: "Begins no further batch; the batch that runs is finished.", "不再开始新的批次，正在执行的批次会完成。";
     Resume: "Resume", "继续";
+    Approve: "Approve", "审批通过";
+    ApproveWill: "Agrees with this plan. The task begins when nothing else stands against it; when its plan changes before that, it asks again.", "同意此计划。任务在没有其他阻碍时开始执行；若在此之前计划发生变化，需要重新审批。";
+    WithdrawApproval: "Withdraw the approval", "撤回审批";
+    WithdrawApprovalWill: "The task waits for an approval again.", "任务将重新等待审批。";
     ResumeWill: "Goes on with the next batch.", "继续执行下一批次。";
+
+    // When tasks begin, and with whose consent.
+    Changes: "Changes", "变更管控";
+    ChangesAre: "While changes are frozen no task begins. What has begun goes on.", "冻结变更期间不会开始新的任务，已开始的任务继续执行。";
+    NothingFrozen: "No change freeze is on.", "当前未冻结变更。";
+    FreezeChanges: "Freeze changes", "冻结变更";
+    ThawChanges: "Thaw", "解冻";
+    ChangesFrozen: "Changes are frozen", "变更已冻结";
+    EveryCluster: "Every cluster", "全部集群";
+    WouldWait: "It may not begin now. Asked for, it waits as a task that holds nothing, and begins when it may.", "当前不能开始。提交后任务将排队等待（不占用集群），条件满足时开始。";
+    ItsPlan: "What it would meet now", "查看当前计划";
+    PlanDigest: "Digest of this plan", "计划摘要";
+    NotYourOwn: "You asked for this task: somebody else has to approve it.", "该任务由您发起，须由其他人审批。";
+    LookedAtAgain: "looked at again at the latest at", "最晚再次检查时间";
+    ApprovedBy: "Approved by", "审批人";
+    WasWithdrawn: "withdrawn", "已撤回";
+    PlanHasChanged: "the plan has changed since", "计划已变化";
+    ApproverMayNot: "may not act on the cluster any more", "审批人已无操作权限";
 
     // Audit and access.
     Audit: "Audit", "审计";
@@ -284,6 +308,7 @@ pub fn badge(word: &str, text: &str) -> Markup {
 
 pub const fn task_state(language: Language, state: TaskState) -> &'static str {
     let text = match state {
+        TaskState::Pending => Text::Pending,
         TaskState::Running => Text::Running,
         TaskState::Canceling => Text::Canceling,
         TaskState::Failed => Text::Failed,

@@ -8,6 +8,7 @@ use crate::api::console::ConsoleState;
 use crate::api::console::answer::{Answer, Problem};
 use crate::api::console::text::Text;
 use crate::api::console::visit::Visit;
+use crate::domain::approval::PlanDigest;
 use crate::domain::call::Call;
 use crate::domain::event::{Phase, Verb};
 use crate::domain::ids::Revision;
@@ -16,8 +17,8 @@ use crate::domain::refusal::Refusal;
 use crate::domain::status::Risk;
 use crate::domain::task::{Subtask, Task};
 use crate::service::{
-    Caller, CancelTask, CompleteHold, FamilyCall, GiveUpTask, PauseRollout, ResumeRollout, RetryTask, RollbackTask,
-    SkipSubtask, TaskRequest,
+    ApproveTask, Caller, CancelTask, CompleteHold, FamilyCall, GiveUpTask, PauseRollout, ResumeRollout, RetryTask,
+    RollbackTask, SkipSubtask, TaskRequest, WithdrawApproval,
 };
 
 /// The form of a verb; nothing when the caller may not ask it.
@@ -83,6 +84,12 @@ pub async fn ask(state: Arc<ConsoleState>, visit: Arc<Visit>) -> Result<Answer, 
         Verb::CompleteHold => made(&state, &visit, CompleteHold { task, if_revision }).await?,
         Verb::Pause => made(&state, &visit, PauseRollout { task, if_revision }).await?,
         Verb::Resume => made(&state, &visit, ResumeRollout { task, if_revision }).await?,
+        Verb::Approve => {
+            let plan = visit.form.get("plan_digest").filter(|digest| !digest.is_empty());
+            let plan = plan.ok_or_else(|| Refusal::field("plan_digest", "is missing; look at the plan of the task"))?;
+            made(&state, &visit, ApproveTask { task, plan: PlanDigest::new(plan), if_revision }).await?;
+        }
+        Verb::WithdrawApproval => made(&state, &visit, WithdrawApproval { task, if_revision }).await?,
     }
     Ok(Answer::SeeOther(format!("/tasks/{task}")))
 }
@@ -108,6 +115,9 @@ fn call(verb: Verb, task: &Task) -> (Call, &[Risk]) {
         Verb::GiveUp => (Call::GiveUpTask, &[]),
         Verb::CompleteHold => (Call::CompleteHold, &[]),
         Verb::Pause => (Call::PauseRollout, &[]),
+        // An approval answers for the risks as the request does.
+        Verb::Approve => (Call::ApproveTask, risks),
+        Verb::WithdrawApproval => (Call::WithdrawApproval, &[]),
     }
 }
 
@@ -122,5 +132,7 @@ const fn words(verb: Verb) -> (Text, Text) {
         Verb::CompleteHold => (Text::CompleteHold, Text::CompleteHoldWill),
         Verb::Pause => (Text::Pause, Text::PauseWill),
         Verb::Resume => (Text::Resume, Text::ResumeWill),
+        Verb::Approve => (Text::Approve, Text::ApproveWill),
+        Verb::WithdrawApproval => (Text::WithdrawApproval, Text::WithdrawApprovalWill),
     }
 }

@@ -9,7 +9,7 @@ use crate::api::grpc::server::cluster_service_server::ClusterService;
 use crate::api::grpc::{validate_cluster as validate, validate_whole};
 use crate::proto::v1;
 use crate::service::views::ClusterView;
-use crate::service::{DeregisterCluster, SyncCluster, Synced};
+use crate::service::{DeregisterCluster, ListChangeFreezes, SyncCluster, Synced};
 use crate::watch::encode::{duration, task};
 
 pub struct Clusters(pub(super) Calls);
@@ -120,6 +120,39 @@ impl ClusterService for Clusters {
             .unary(request, validate_whole::plan_stop_cluster, |plan| v1::PlanStopClusterResponse {
                 plan: Some(encode::plan(plan)),
             })
+            .await
+    }
+
+    async fn freeze_changes(
+        &self,
+        request: Request<v1::FreezeChangesRequest>,
+    ) -> Result<Response<v1::FreezeChangesResponse>, Status> {
+        self.0
+            .unary(request, validate::freeze_changes, |freeze| v1::FreezeChangesResponse {
+                freeze: Some(encode::change_freeze(freeze)),
+            })
+            .await
+    }
+
+    async fn thaw_changes(
+        &self,
+        request: Request<v1::ThawChangesRequest>,
+    ) -> Result<Response<v1::ThawChangesResponse>, Status> {
+        self.0.unary(request, validate::thaw_changes, |()| v1::ThawChangesResponse {}).await
+    }
+
+    async fn list_change_freezes(
+        &self,
+        request: Request<v1::ListChangeFreezesRequest>,
+    ) -> Result<Response<v1::ListChangeFreezesResponse>, Status> {
+        self.0
+            .unary(
+                request,
+                |v1::ListChangeFreezesRequest {}| Ok(ListChangeFreezes),
+                |freezes| v1::ListChangeFreezesResponse {
+                    freezes: freezes.into_iter().map(encode::change_freeze).collect(),
+                },
+            )
             .await
     }
 }

@@ -2,6 +2,7 @@
 //! and a call show the same.
 
 use crate::api::grpc::statuses;
+use crate::domain::change_freeze::FreezeScope;
 use crate::domain::clients::ServerClients;
 use crate::domain::event::TaskServer;
 use crate::domain::ids::{ServerAddr, TaskId};
@@ -9,10 +10,10 @@ use crate::domain::reading::Fact;
 use crate::domain::ssh::SshLogin;
 use crate::domain::status::InnerStatus;
 use crate::proto::v1;
-use crate::service::RolloutPlanView;
 use crate::service::views::{AssessedCheck, CheckVerdict, ClusterView, ProcessView, ServerView, StopPlanView};
+use crate::service::{ChangeFreezeView, RolloutPlanView, TaskPlanView};
 use crate::store::inventory::{DefaultHost, HostRoute, ServerRow};
-use crate::watch::encode::{overridden_by, task_server, timestamp};
+use crate::watch::encode::{overridden_by, task, task_server, timestamp};
 
 pub fn server(view: &ServerView) -> v1::ObServer {
     let row = &view.row;
@@ -85,6 +86,26 @@ pub fn rollout_plan(view: RolloutPlanView) -> v1::PlanRolloutResponse {
         batches: view.batches.iter().map(batch).collect(),
         plans: view.plans.into_iter().map(plan).collect(),
         allowed,
+    }
+}
+
+pub fn task_plan(view: TaskPlanView) -> v1::PlanTaskResponse {
+    v1::PlanTaskResponse {
+        task: Some(task(&view.task)),
+        plans: view.plans.into_iter().map(plan).collect(),
+        plan_digest: view.digest.to_string(),
+    }
+}
+
+pub fn change_freeze(view: ChangeFreezeView) -> v1::ChangeFreeze {
+    let ChangeFreezeView { cluster, freeze } = view;
+    v1::ChangeFreeze {
+        cluster_id: cluster.as_ref().map(|(id, _)| id.get()),
+        cluster_name: cluster.map(|(_, name)| name).unwrap_or_default(),
+        everything: freeze.scope == FreezeScope::Everything,
+        principal: freeze.by.to_string(),
+        reason: freeze.reason.to_string(),
+        since: Some(timestamp(freeze.since)),
     }
 }
 

@@ -162,6 +162,7 @@ fn operation(task: v1::Task) -> Operation {
             Some(Outcome::Error(task.error.unwrap_or_else(|| ended(task.id, state))))
         }
         v1::TaskState::Unspecified
+        | v1::TaskState::Pending
         | v1::TaskState::Running
         | v1::TaskState::Canceling
         | v1::TaskState::Failed

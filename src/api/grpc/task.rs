@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 use crate::api::grpc::call::{Calls, Messages};
+use crate::api::grpc::encode;
 use crate::api::grpc::page::Paging;
 use crate::api::grpc::server::task_service_server::TaskService;
 use crate::api::grpc::validate;
@@ -98,6 +99,36 @@ impl TaskService for Tasks {
                 request,
                 |asked| validate::skip_subtask(&asked),
                 |stored| v1::SkipSubtaskResponse { task: Some(task(&stored)) },
+            )
+            .await
+    }
+
+    async fn plan_task(&self, request: Request<v1::PlanTaskRequest>) -> Result<Response<v1::PlanTaskResponse>, Status> {
+        self.calls.unary(request, |asked| validate::plan_task(&asked), encode::task_plan).await
+    }
+
+    async fn approve_task(
+        &self,
+        request: Request<v1::ApproveTaskRequest>,
+    ) -> Result<Response<v1::ApproveTaskResponse>, Status> {
+        self.calls
+            .unary(
+                request,
+                |asked| validate::approve_task(&asked),
+                |stored| v1::ApproveTaskResponse { task: Some(task(&stored)) },
+            )
+            .await
+    }
+
+    async fn withdraw_approval(
+        &self,
+        request: Request<v1::WithdrawApprovalRequest>,
+    ) -> Result<Response<v1::WithdrawApprovalResponse>, Status> {
+        self.calls
+            .unary(
+                request,
+                |asked| validate::withdraw_approval(&asked),
+                |stored| v1::WithdrawApprovalResponse { task: Some(task(&stored)) },
             )
             .await
     }

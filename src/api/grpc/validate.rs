@@ -6,6 +6,8 @@ use uuid::Uuid;
 
 use crate::api::grpc::fields::{Fields, LONGEST_NAME, shortened};
 use crate::api::grpc::page::{Listing, Paging};
+use crate::domain::approval::PlanDigest;
+use crate::domain::beginning::BeginRequest;
 use crate::domain::clients::LONGEST_DRAIN;
 use crate::domain::event::TaskState;
 use crate::domain::ids::{ClusterId, Principal, Revision, Seq, ServerId, SubtaskId, TaskId, ZoneName};
@@ -13,11 +15,14 @@ use crate::domain::refusal::Refusal;
 use crate::domain::status::{Risk, StopType};
 use crate::proto::v1;
 use crate::service::{
-    CancelTask, CompleteHold, FreezeServer, GetServer, GetTask, GiveUpTask, ListServers, ListTasks, OnServer,
-    PauseRollout, PlanStopServer, RestartServer, ResumeRollout, RetryTask, RollbackTask, SkipSubtask, StartServer,
-    StopServer,
+    ApproveTask, CancelTask, CompleteHold, FreezeServer, GetServer, GetTask, GiveUpTask, ListServers, ListTasks,
+    OnServer, PauseRollout, PlanStopServer, PlanTask, RestartServer, ResumeRollout, RetryTask, RollbackTask,
+    SkipSubtask, StartServer, StopServer, WithdrawApproval,
 };
 use crate::watch::{ReadLog, Until, WatchTask, WatchTasks};
+
+/// Length of a digest.
+const DIGEST: usize = 64;
 
 pub fn stop_server(request: v1::StopServerRequest) -> Result<StopServer, Refusal> {
     let of = if request.hold_until.is_some() { Risk::OF_SERVER } else { Risk::OF_PART };
@@ -45,6 +50,7 @@ fn stop_arguments(request: v1::StopServerRequest, of: &[Risk]) -> Result<StopSer
     let request_id = request_id(&mut fields, &request.request_id);
     let expected_server = fields.optional("expected_server", &request.expected_server);
     let expire_time = fields.moment("expire_time", request.expire_time);
+    let begin = begin(&mut fields, request.begin);
     let (Some(cluster), Some(server)) = (cluster, server) else { return Err(fields.refusal()) };
     let force = request.force;
     fields.finish(StopServer {
@@ -60,15 +66,22 @@ fn stop_arguments(request: v1::StopServerRequest, of: &[Risk]) -> Result<StopSer
         repeat_by_arguments: false,
         expected_server,
         expire_time,
+        begin,
     })
+}
+
+/// When it begins.
+pub(super) fn begin(fields: &mut Fields, options: Option<v1::BeginOptions>) -> BeginRequest {
+    let v1::BeginOptions { not_before, queue } = options.unwrap_or_default();
+    BeginRequest { not_before: fields.moment("begin.not_before", not_before), queue }
 }
 
 /// The calls that ask for an operation by the server alone, and what each asks for.
 macro_rules! on_server {
     ($($call:ident($request:ident) -> $asked:ident;)+) => {$(
         pub fn $call(request: v1::$request) -> Result<$asked, Refusal> {
-            let v1::$request { cluster_id, server_id, request_id, expected_server, reason: _ } = request;
-            on_server(cluster_id, server_id, &request_id, &expected_server).map($asked)
+            let v1::$request { cluster_id, server_id, request_id, expected_server, reason: _, begin } = request;
+            on_server(cluster_id, server_id, &request_id, &expected_server, begin).map($asked)
         }
     )+};
 }
@@ -78,14 +91,21 @@ on_server! {
     freeze_server(FreezeServerRequest) -> FreezeServer;
 }
 
-fn on_server(cluster: i64, server: i64, request: &str, expected: &str) -> Result<OnServer, Refusal> {
+fn on_server(
+    cluster: i64,
+    server: i64,
+    request: &str,
+    expected: &str,
+    options: Option<v1::BeginOptions>,
+) -> Result<OnServer, Refusal> {
     let mut fields = Fields::default();
+    let begin = begin(&mut fields, options);
     let cluster = fields.id("cluster_id", cluster, ClusterId::new);
     let server = fields.id("server_id", server, ServerId::new);
     let request_id = request_id(&mut fields, request);
     let expected_server = fields.optional("expected_server", expected);
     let (Some(cluster), Some(server)) = (cluster, server) else { return Err(fields.refusal()) };
-    fields.finish(OnServer { cluster, server, request_id, repeat_by_arguments: false, expected_server })
+    fields.finish(OnServer { cluster, server, request_id, repeat_by_arguments: false, expected_server, begin })
 }
 
 /// RestartServer: asked as a stop of the process is.
@@ -103,6 +123,7 @@ pub fn restart_server(request: v1::RestartServerRequest) -> Result<RestartServer
         drain: request.drain,
         r#type: v1::StopType::Process.into(),
         hold_until: None,
+        begin: request.begin,
     });
     stop.map(RestartServer)
 }
@@ -246,6 +267,22 @@ of_task! {
     pause_rollout(PauseRolloutRequest) -> PauseRollout;
     resume_rollout(ResumeRolloutRequest) -> ResumeRollout;
     give_up_task(GiveUpTaskRequest) -> GiveUpTask;
+    withdraw_approval(WithdrawApprovalRequest) -> WithdrawApproval;
+}
+
+pub fn approve_task(request: &v1::ApproveTaskRequest) -> Result<ApproveTask, Refusal> {
+    let mut fields = Fields::default();
+    let digest = fields.text("plan_digest", request.plan_digest.clone(), DIGEST);
+    if digest.is_empty() {
+        fields.wrong("plan_digest", "is missing; it is in the answer of PlanTask");
+    }
+    let (task, if_revision) = verb(fields, request.task_id, request.if_revision)?;
+    Ok(ApproveTask { task, plan: PlanDigest::new(digest), if_revision })
+}
+
+pub fn plan_task(request: &v1::PlanTaskRequest) -> Result<PlanTask, Refusal> {
+    let (task, _) = verb(Fields::default(), request.task_id, None)?;
+    Ok(PlanTask(task))
 }
 
 fn verb(mut fields: Fields, task: i64, if_revision: Option<i64>) -> Result<(TaskId, Option<Revision>), Refusal> {
@@ -327,6 +364,7 @@ pub(super) fn request_id(fields: &mut Fields, value: &str) -> Option<Uuid> {
 const fn task_state(state: v1::TaskState) -> Option<TaskState> {
     match state {
         v1::TaskState::Unspecified => None,
+        v1::TaskState::Pending => Some(TaskState::Pending),
         v1::TaskState::Running => Some(TaskState::Running),
         v1::TaskState::Canceling => Some(TaskState::Canceling),
         v1::TaskState::Failed => Some(TaskState::Failed),

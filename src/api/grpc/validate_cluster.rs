@@ -14,7 +14,7 @@ use crate::domain::refusal::Refusal;
 use crate::domain::ssh::SshLogin;
 use crate::proto::v1;
 use crate::proto::v1::get_cluster_request::By;
-use crate::service::{GetCluster, ListClusters, RegisterCluster, UpdateCluster};
+use crate::service::{FreezeChanges, GetCluster, ListClusters, RegisterCluster, ThawChanges, UpdateCluster};
 use crate::store::inventory::{DefaultHost, HostRoute};
 
 /// Login when none is given.
@@ -225,4 +225,20 @@ fn port(fields: &mut Fields, field: &str, given: i32) -> Option<NonZeroU16> {
         fields.wrong(field, format!("{given} is not a port, give 1 to 65535"));
     }
     port
+}
+
+/// Whoever is refused because of it is to know why.
+pub fn freeze_changes(request: v1::FreezeChangesRequest) -> Result<FreezeChanges, Refusal> {
+    let mut fields = Fields::default();
+    let cluster = fields.optional_id("cluster_id", request.cluster_id, ClusterId::new);
+    if request.reason.trim().is_empty() {
+        fields.wrong("reason", "is missing; everybody who is refused because of the freeze reads it");
+    }
+    fields.finish(FreezeChanges(cluster))
+}
+
+pub fn thaw_changes(request: v1::ThawChangesRequest) -> Result<ThawChanges, Refusal> {
+    let mut fields = Fields::default();
+    let cluster = fields.optional_id("cluster_id", request.cluster_id, ClusterId::new);
+    fields.finish(ThawChanges(cluster))
 }

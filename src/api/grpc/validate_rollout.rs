@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::api::grpc::fields::{Fields, MOST_HOSTS};
-use crate::api::grpc::validate::{drain, request_id, risks};
+use crate::api::grpc::validate::{begin, drain, request_id, risks};
 use crate::domain::hold::TIME_TO_START;
 use crate::domain::ids::{ClusterId, ServerId, ZoneName};
 use crate::domain::refusal::Refusal;
@@ -48,6 +48,7 @@ pub fn start_rollout(request: v1::StartRolloutRequest) -> Result<StartRollout, R
     let drain = drain(&mut fields, request.drain);
     let deadline = fields.moment("deadline", request.deadline);
     let request_id = request_id(&mut fields, &request.request_id);
+    let begin = begin(&mut fields, request.begin);
     if let Some(of) = &of {
         if of.action == RolloutAction::Restart && hold.is_some() {
             fields.wrong("hold", "is of ROLLOUT_ACTION_HOLD, and the action is ROLLOUT_ACTION_RESTART: leave it out");
@@ -70,6 +71,7 @@ pub fn start_rollout(request: v1::StartRolloutRequest) -> Result<StartRollout, R
         hold,
         deadline,
         request_id,
+        begin,
     })
 }
 

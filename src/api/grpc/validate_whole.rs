@@ -2,7 +2,7 @@
 //! wrong collected.
 
 use crate::api::grpc::fields::{Fields, LONGEST_NAME};
-use crate::api::grpc::validate::{request_id, risks};
+use crate::api::grpc::validate::{begin, request_id, risks};
 use crate::domain::ids::ClusterId;
 use crate::domain::refusal::Refusal;
 use crate::domain::status::Risk;
@@ -17,7 +17,8 @@ macro_rules! stops_cluster {
             let accepted_risks = risks(&mut fields, &request.accept_risks, Risk::OF_CLUSTER);
             let expire_time = fields.moment("expire_time", request.expire_time);
             let force = request.force;
-            let asked = on_cluster(fields, request.cluster_id, request.expected_name, &request.request_id)?;
+            let asked =
+                on_cluster(fields, request.cluster_id, request.expected_name, &request.request_id, request.begin)?;
             Ok($asked(OnCluster { force, accepted_risks, expire_time, ..asked }))
         }
     )+};
@@ -29,12 +30,19 @@ stops_cluster! {
 }
 
 pub fn start_cluster(request: v1::StartClusterRequest) -> Result<StartCluster, Refusal> {
-    let v1::StartClusterRequest { cluster_id, expected_name, request_id, .. } = request;
-    on_cluster(Fields::default(), cluster_id, expected_name, &request_id).map(StartCluster)
+    let v1::StartClusterRequest { cluster_id, expected_name, request_id, begin, .. } = request;
+    on_cluster(Fields::default(), cluster_id, expected_name, &request_id, begin).map(StartCluster)
 }
 
 /// Without consent to anything.
-fn on_cluster(mut fields: Fields, cluster: i64, expected: String, request: &str) -> Result<OnCluster, Refusal> {
+fn on_cluster(
+    mut fields: Fields,
+    cluster: i64,
+    expected: String,
+    request: &str,
+    options: Option<v1::BeginOptions>,
+) -> Result<OnCluster, Refusal> {
+    let begin = begin(&mut fields, options);
     let cluster = fields.id("cluster_id", cluster, ClusterId::new);
     let expected_name = Some(fields.text("expected_name", expected, LONGEST_NAME)).filter(|name| !name.is_empty());
     let request_id = request_id(&mut fields, request);
@@ -47,6 +55,7 @@ fn on_cluster(mut fields: Fields, cluster: i64, expected: String, request: &str)
         force: false,
         accepted_risks: Vec::new(),
         expire_time: None,
+        begin,
     })
 }
 

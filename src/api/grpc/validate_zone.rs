@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::api::grpc::fields::Fields;
-use crate::api::grpc::validate::{drain, request_id, risks};
+use crate::api::grpc::validate::{begin, drain, request_id, risks};
 use crate::domain::ids::{ClusterId, ZoneName};
 use crate::domain::refusal::Refusal;
 use crate::domain::status::Risk;
@@ -19,7 +19,7 @@ macro_rules! stops_zone {
             let expire_time = fields.moment("expire_time", request.expire_time);
             let drain = drain(&mut fields, request.drain);
             let (force, freeze_before_stop) = (request.force, request.freeze_before_stop);
-            let zone = on_zone(fields, request.cluster_id, &request.zone, &request.request_id)?;
+            let zone = on_zone(fields, request.cluster_id, &request.zone, &request.request_id, request.begin)?;
             Ok($asked(OnZone { force, accepted_risks, freeze_before_stop, drain, expire_time, ..zone }))
         }
     )+};
@@ -31,11 +31,18 @@ stops_zone! {
 }
 
 pub fn start_zone(request: v1::StartZoneRequest) -> Result<StartZone, Refusal> {
-    on_zone(Fields::default(), request.cluster_id, &request.zone, &request.request_id).map(StartZone)
+    on_zone(Fields::default(), request.cluster_id, &request.zone, &request.request_id, request.begin).map(StartZone)
 }
 
 /// Without consent to anything.
-fn on_zone(mut fields: Fields, cluster: i64, zone: &str, request: &str) -> Result<OnZone, Refusal> {
+fn on_zone(
+    mut fields: Fields,
+    cluster: i64,
+    zone: &str,
+    request: &str,
+    options: Option<v1::BeginOptions>,
+) -> Result<OnZone, Refusal> {
+    let begin = begin(&mut fields, options);
     let cluster = fields.id("cluster_id", cluster, ClusterId::new);
     let zone: Option<ZoneName> = fields.parse("zone", zone);
     let request_id = request_id(&mut fields, request);
@@ -50,6 +57,7 @@ fn on_zone(mut fields: Fields, cluster: i64, zone: &str, request: &str) -> Resul
         freeze_before_stop: false,
         drain: Duration::ZERO,
         expire_time: None,
+        begin,
     })
 }
 

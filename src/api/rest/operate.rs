@@ -14,6 +14,7 @@ use crate::api::rest::inputs::{Inputs, shown};
 use crate::api::rest::parsed_request::ParsedRequest;
 use crate::api::rest::state::RestState;
 use crate::api::rest::task_body;
+use crate::domain::beginning::BeginRequest;
 use crate::domain::clients::LONGEST_DRAIN;
 use crate::domain::ids::{ClusterId, ServerId, ZoneName};
 use crate::domain::refusal::Refusal;
@@ -68,6 +69,7 @@ pub async fn stop_zone<C: FamilyCall<Family = Operate>>(
             accepted_risks,
             freeze_before_stop: freeze_before_stop.unwrap_or(false),
             drain,
+            begin: begin(&mut inputs),
             ..zone_arguments(inputs, headers)?
         };
         may_accept(&zone.accepted_risks, &state.risks)?;
@@ -101,6 +103,7 @@ fn zone_arguments(mut inputs: Inputs, headers: &HeaderMap) -> Result<OnZone, Fai
         freeze_before_stop: false,
         drain: Duration::ZERO,
         expire_time: None,
+        begin: BeginRequest::default(),
     })
 }
 
@@ -113,7 +116,8 @@ pub async fn stop_cluster<C: FamilyCall<Family = Operate>>(
     let (caller, arguments) = with_body(request, |mut inputs, headers| {
         let force = inputs.flag("force").unwrap_or(false);
         let accepted_risks = risks(&mut inputs, Risk::OF_CLUSTER);
-        let cluster = OnCluster { force, accepted_risks, ..cluster_arguments(inputs, headers)? };
+        let begin = begin(&mut inputs);
+        let cluster = OnCluster { force, accepted_risks, begin, ..cluster_arguments(inputs, headers)? };
         may_accept(&cluster.accepted_risks, &state.risks)?;
         Ok(cluster)
     });
@@ -141,6 +145,7 @@ fn cluster_arguments(mut inputs: Inputs, headers: &HeaderMap) -> Result<OnCluste
         force: false,
         accepted_risks: Vec::new(),
         expire_time: None,
+        begin: BeginRequest::default(),
     })
 }
 
@@ -205,6 +210,7 @@ fn stop_arguments(
         );
     }
     let accepted = risks(&mut inputs, Risk::OF_PART);
+    let begin = begin(&mut inputs);
     let request_id = request_id(&mut inputs, headers);
     let (Some(cluster), Some(server)) = (cluster, server) else { return Err(inputs.failure()) };
     let asked = inputs.finish(StopServer {
@@ -220,6 +226,7 @@ fn stop_arguments(
         repeat_by_arguments: request_id.is_none(),
         expected_server: None,
         expire_time: None,
+        begin,
     })?;
     may_accept(&asked.accepted_risks, permitted)?;
     Ok(asked)
@@ -230,7 +237,19 @@ fn on_server_arguments(mut inputs: Inputs, headers: &HeaderMap) -> Result<OnServ
     let request_id = request_id(&mut inputs, headers);
     let (Some(cluster), Some(server)) = (cluster, server) else { return Err(inputs.failure()) };
     let repeat_by_arguments = request_id.is_none();
-    inputs.finish(OnServer { cluster, server, request_id, repeat_by_arguments, expected_server: None })
+    inputs.finish(OnServer {
+        cluster,
+        server,
+        request_id,
+        repeat_by_arguments,
+        expected_server: None,
+        begin: BeginRequest::default(),
+    })
+}
+
+/// What may not begin now waits, which OCP's programs do not know: they are refused.
+fn begin(inputs: &mut Inputs) -> BeginRequest {
+    BeginRequest { not_before: None, queue: inputs.flag("queue").unwrap_or(false) }
 }
 
 fn server(inputs: &mut Inputs) -> (Option<ClusterId>, Option<ServerId>) {

@@ -200,8 +200,8 @@ fn prohibits_rollback(task: &Task) -> bool {
 fn prohibits_skip(task: &Task, subtask: &Subtask) -> bool {
     match (task.state.phase(), task.direction) {
         (Phase::Closed, _) => true,
-        (Phase::Moving | Phase::AtRest, Direction::Forward) => subtask.spec.prohibit_skip,
-        (Phase::Moving | Phase::AtRest, Direction::Back) => false,
+        (Phase::Pending | Phase::Moving | Phase::AtRest, Direction::Forward) => subtask.spec.prohibit_skip,
+        (Phase::Pending | Phase::Moving | Phase::AtRest, Direction::Back) => false,
     }
 }
 
@@ -209,7 +209,7 @@ fn prohibits_skip(task: &Task, subtask: &Subtask) -> bool {
 pub(super) fn finish_time(state: &RestState, task: &Task) -> Option<String> {
     let rests = match task.state.phase() {
         Phase::AtRest => task.resting_since,
-        Phase::Moving | Phase::Closed => None,
+        Phase::Pending | Phase::Moving | Phase::Closed => None,
     };
     task.finish_time.or(rests).map(|at| state.format.timestamps.text(at))
 }

@@ -35,6 +35,7 @@ fn zones(task: &Task) -> BTreeSet<&ZoneName> {
 /// The word of OCP for a state of a task. Success always and only means that what was asked for was reached.
 pub const fn status(state: TaskState) -> &'static str {
     match state {
+        TaskState::Pending => "PENDING",
         TaskState::Running | TaskState::Canceling => "RUNNING",
         TaskState::Successful => "SUCCESSFUL",
         TaskState::Failed | TaskState::Cancelled | TaskState::RolledBack | TaskState::Refused | TaskState::GivenUp => {

@@ -1,5 +1,6 @@
 //! `obsteward clusters`: register clusters, see what is known of them, and stop and start whole ones.
 
+mod change_freeze;
 mod deregister;
 mod list;
 mod operate;
@@ -30,6 +31,14 @@ pub enum ClustersCommand {
     Show(show::ShowArgs),
     /// Read a cluster now and record what is observed
     Sync(sync::SyncArgs),
+    /// Freeze changes: no task begins on the cluster, or on any, until they are thawed; needs --reason
+    ///
+    /// What has begun goes on, and everything can be asked of it.
+    Freeze(change_freeze::FreezeArgs),
+    /// End a change freeze: of the cluster, or that of every cluster
+    Thaw(change_freeze::FreezeArgs),
+    /// List the change freezes that are on
+    Freezes,
     /// Forget a cluster; its tasks stay readable
     Deregister(deregister::DeregisterArgs),
     /// End service for everybody: show the plan, then freeze every server and end every process unless a check blocks
@@ -52,9 +61,15 @@ pub enum ClustersCommand {
 impl ClustersCommand {
     pub const fn changes(&self) -> bool {
         match self {
-            Self::Register(_) | Self::Update(_) | Self::Sync(_) | Self::Deregister(_) | Self::Start(_) => true,
+            Self::Register(_)
+            | Self::Update(_)
+            | Self::Sync(_)
+            | Self::Freeze(_)
+            | Self::Thaw(_)
+            | Self::Deregister(_)
+            | Self::Start(_) => true,
             Self::Stop(args) | Self::Restart(args) => !args.options.plan,
-            Self::List(_) | Self::Show(_) => false,
+            Self::List(_) | Self::Show(_) | Self::Freezes => false,
         }
     }
 }
@@ -66,6 +81,9 @@ pub async fn run(command: ClustersCommand, client: &Client, output: &Output) -> 
         ClustersCommand::List(args) => list::run(args, client, output).await,
         ClustersCommand::Show(args) => show::run(args, client, output).await,
         ClustersCommand::Sync(args) => sync::run(args, client, output).await,
+        ClustersCommand::Freeze(args) => change_freeze::freeze(args, client, output).await,
+        ClustersCommand::Thaw(args) => change_freeze::thaw(args, client, output).await,
+        ClustersCommand::Freezes => change_freeze::list(client, output).await,
         ClustersCommand::Deregister(args) => deregister::run(args, client, output).await,
         ClustersCommand::Stop(args) => operate::stop(args, client, output).await,
         ClustersCommand::Start(args) => operate::start(args, client, output).await,

@@ -4,6 +4,7 @@ use clap::Args;
 use uuid::Uuid;
 
 use crate::cli::accept::{Accepted, send};
+use crate::cli::begin::BeginArgs;
 use crate::cli::client::Client;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
@@ -34,6 +35,9 @@ pub struct StartArgs {
     /// UUID of this request: repeating it gets the same task [default: a new one]
     #[arg(long, value_name = "UUID")]
     request_id: Option<Uuid>,
+    /// When it begins.
+    #[command(flatten)]
+    begin: BeginArgs,
     /// How far the task is followed.
     #[command(flatten)]
     watching: Watching,
@@ -63,6 +67,7 @@ macro_rules! stop {
                 expire_time: options.expire_time(&Clock::system()),
                 force: options.force,
                 accept_risks: options.risks(),
+                begin: options.begin.options(),
             };
             let call = async || Ok(client.clusters().$call(request.clone()).await?.map(|answer| answer.task));
             let task = send(client, output, $doing, &request_id, call).await?;
@@ -82,6 +87,7 @@ pub async fn start(args: StartArgs, client: &Client, output: &Output) -> Result<
         expected_name: expected_name(&args.cluster),
         request_id: request_id.clone(),
         reason: client.reason(),
+        begin: args.begin.options(),
     };
     let call = async || Ok(client.clusters().start_cluster(request.clone()).await?.map(|answer| answer.task));
     let task = send(client, output, "start cluster", &request_id, call).await?;

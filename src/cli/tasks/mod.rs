@@ -1,5 +1,6 @@
 //! `obsteward tasks`: see tasks and their logs, and ask for what can be asked of a task.
 
+mod approval;
 mod cancel;
 mod give_up;
 mod list;
@@ -55,7 +56,18 @@ pub enum TasksCommand {
     /// Go on with a rollout that is paused
     #[command(after_help = exit::HELP)]
     Resume(running::RunningArgs),
-    /// End what a running task does; it rests then, and what it has done stays as it is
+    /// Show what a task that has not begun would meet now, and the digest of that plan
+    #[command(after_help = exit::HELP)]
+    Plan(approval::PlanArgs),
+    /// Agree with a task that somebody else asked for: show its plan, and approve exactly that
+    ///
+    /// When its plan has changed by the time it begins, the task asks again.
+    #[command(after_help = exit::HELP)]
+    Approve(approval::ApproveArgs),
+    /// Take back the approval of a task that has not begun
+    #[command(after_help = exit::HELP)]
+    WithdrawApproval(running::RunningArgs),
+    /// End what a running task does; it rests then, and what it has done stays as it is; one that has not begun is closed
     Cancel(cancel::CancelArgs),
     /// Close a task at rest and free its cluster; what the task has done stays as it is
     GiveUp(give_up::GiveUpArgs),
@@ -71,8 +83,10 @@ impl TasksCommand {
             | Self::Pause(_)
             | Self::Resume(_)
             | Self::Cancel(_)
+            | Self::Approve(_)
+            | Self::WithdrawApproval(_)
             | Self::GiveUp(_) => true,
-            Self::List(_) | Self::Show(_) | Self::Log(_) | Self::Diagnose(_) => false,
+            Self::Plan(_) | Self::List(_) | Self::Show(_) | Self::Log(_) | Self::Diagnose(_) => false,
         }
     }
 }
@@ -89,6 +103,9 @@ pub async fn run(command: TasksCommand, client: &Client, output: &Output) -> Res
         TasksCommand::Complete(args) => running::complete(args, client, output).await,
         TasksCommand::Pause(args) => running::pause(args, client, output).await,
         TasksCommand::Resume(args) => running::resume(args, client, output).await,
+        TasksCommand::Plan(args) => approval::plan(args, client, output).await,
+        TasksCommand::Approve(args) => approval::approve(args, client, output).await,
+        TasksCommand::WithdrawApproval(args) => running::withdraw(args, client, output).await,
         TasksCommand::Cancel(args) => cancel::run(args, client, output).await,
         TasksCommand::GiveUp(args) => give_up::run(args, client, output).await,
     }

@@ -1,4 +1,4 @@
-//! `obsteward tasks complete`, `pause` and `resume`: what is asked of a task that goes on meanwhile.
+//! `obsteward tasks complete`, `pause`, `resume` and `withdraw-approval`: what is asked of a task that goes on, or waits, meanwhile.
 
 use clap::Args;
 
@@ -46,4 +46,6 @@ running! {
     pause: rollouts pause_rollout PauseRolloutRequest, "pause rollout", "begins no further batch", Goal::Held;
     /// The next batch begins.
     resume: rollouts resume_rollout ResumeRolloutRequest, "resume rollout", "goes on", Goal::Held;
+    /// It waits for an approval again.
+    withdraw: tasks withdraw_approval WithdrawApprovalRequest, "withdraw approval", "waits for an approval again", Goal::Reached;
 }

@@ -6,7 +6,7 @@ use crate::cli::client::{Client, READ_TIMEOUT};
 use crate::cli::error::ErrorDoc;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::lines::{blocker_lines, held, next_steps, pace, rollout, target, warning};
+use crate::cli::lines::{approval_end, blocker_lines, held, next_steps, pace, rollout, target, warning};
 use crate::cli::output::{Format, Output};
 use crate::cli::style::Paint;
 use crate::cli::table::{Table, fields, flat};
@@ -94,6 +94,8 @@ fn head(task: &v1::Task) -> Vec<(&'static str, String)> {
         ("asked with", asked.join(", ")),
         ("rollout", task.rollout.as_ref().map(|it| rollout(it, Clock::system().now())).unwrap_or_default()),
         ("holds", held(task)),
+        ("waits for", waits_for(task)),
+        ("approved by", approved_by(task)),
         ("creator", task.creator.clone()),
         ("reason", task.reason.clone()),
         ("created", moment(&task.create_time)),
@@ -106,6 +108,21 @@ fn head(task: &v1::Task) -> Vec<(&'static str, String)> {
         ("error", task.error.as_ref().map(|error| ErrorDoc::from_kept(error).line()).unwrap_or_default()),
         ("allowed", verbs.join(", ")),
     ]
+}
+
+/// Empty for a task that has begun.
+fn waits_for(task: &v1::Task) -> String {
+    let Some(pending) = &task.pending else { return String::new() };
+    let ended = pending.last_approval_end.as_ref().map(|ended| format!("{}; ", approval_end(ended)));
+    let again = pending.next_look_time.map(|at| format!(", looked at again by {}", times::shown(Some(&at))));
+    let what = if pending.waits_for.is_empty() { "the first look at it" } else { &pending.waits_for };
+    format!("{}{}{}", ended.unwrap_or_default(), flat(what), again.unwrap_or_default())
+}
+
+fn approved_by(task: &v1::Task) -> String {
+    let until = |approval: &v1::TaskApproval| times::shown(approval.expire_time.as_ref());
+    let words = |approval: &v1::TaskApproval| format!("{}, until {}", flat(&approval.principal), until(approval));
+    task.approval.as_ref().map(words).unwrap_or_default()
 }
 
 /// Empty for a task that stops nothing.

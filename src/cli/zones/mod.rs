@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 use uuid::Uuid;
 
 use super::accept::{Accepted, send};
+use super::begin::BeginArgs;
 use super::client::Client;
 use super::exit::{self, Exit};
 use super::failure::Failure;
@@ -62,6 +63,9 @@ pub struct StartArgs {
     /// UUID of this request: repeating it gets the same task [default: a new one]
     #[arg(long, value_name = "UUID")]
     request_id: Option<Uuid>,
+    /// When it begins.
+    #[command(flatten)]
+    begin: BeginArgs,
     /// How far the task is followed.
     #[command(flatten)]
     watching: Watching,
@@ -105,6 +109,7 @@ macro_rules! stop {
                 accept_risks: options.risks(),
                 freeze_before_stop: options.freeze,
                 drain: options.drain(),
+                begin: options.begin.options(),
             };
             let call = async || Ok(client.zones().$call(request.clone()).await?.map(|answer| answer.task));
             let task = send(client, output, $doing, &request_id, call).await?;
@@ -124,6 +129,7 @@ async fn start(args: StartArgs, client: &Client, output: &Output) -> Result<Exit
         zone: args.on.zone.to_string(),
         request_id: request_id.clone(),
         reason: client.reason(),
+        begin: args.begin.options(),
     };
     let call = async || Ok(client.zones().start_zone(request.clone()).await?.map(|answer| answer.task));
     let task = send(client, output, "start zone", &request_id, call).await?;

@@ -8,7 +8,7 @@ use crate::domain::ids::Fence;
 use crate::domain::task::Task;
 
 pub(super) fn adopted(task: &Task, fence: Fence, executor: String) -> Result<Vec<EventKind>, TaskRefusal> {
-    if task.state.phase() == Phase::Closed || fence <= task.fence {
+    if matches!(task.state.phase(), Phase::Pending | Phase::Closed) || fence <= task.fence {
         return Err(TaskRefusal::Contradiction {
             what: format!(
                 "task {} is {} under fence {}, it cannot be adopted under fence {fence}",
@@ -37,7 +37,8 @@ pub(super) fn adopted(task: &Task, fence: Fence, executor: String) -> Result<Vec
     }
     let (to, operation) = match task.state {
         TaskState::Canceling => (TaskState::Cancelled, TaskOperation::Cancel),
-        TaskState::Running
+        TaskState::Pending
+        | TaskState::Running
         | TaskState::Failed
         | TaskState::Cancelled
         | TaskState::Successful

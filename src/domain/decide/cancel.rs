@@ -4,17 +4,22 @@
 //! REFUSED, as at every other end: there is nothing to continue and nothing to look at, so its cluster is freed.
 
 use super::request::Requester;
-use super::{StepOutput, TaskRefusal, another_runs, horizon_passed, moved, running, step};
+use super::{StepOutput, TaskRefusal, another_runs, begin, horizon_passed, moved, running, step};
 use crate::clock::Timestamp;
 use crate::domain::event::{
-    Direction, EventKind, Failure, FailureKind, IntentOutcome, SubtaskOperation, SubtaskState, TaskOperation,
+    Direction, EventKind, Failure, FailureKind, IntentOutcome, Phase, SubtaskOperation, SubtaskState, TaskOperation,
     TaskState, Verb,
 };
 use crate::domain::ids::SubtaskId;
 use crate::domain::task::Task;
 
-/// A person requests it: everything that runs is asked to end.
+/// A person requests it: everything that runs is asked to end; a task that has not begun is closed.
 pub(super) fn asked(task: &Task, by: Requester) -> Vec<EventKind> {
+    if task.state.phase() == Phase::Pending {
+        let words = format!("the task was cancelled by {} before it began; ask again if it is wanted", by.principal);
+        let failure = Failure::new(FailureKind::Cancelled, "CANCELLED", words).with("principal", &by.principal);
+        return vec![by.asks(Verb::Cancel, None, None), begin::refused(task, TaskOperation::Cancel, failure)];
+    }
     let mut events = vec![by.asks(Verb::Cancel, None, None)];
     let runs = task.subtasks.iter().filter(|subtask| subtask.state == SubtaskState::Running);
     events.extend(runs.filter_map(|subtask| {

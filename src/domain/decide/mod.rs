@@ -1,6 +1,7 @@
 //! What follows from an input, as events: no other module builds events. All events of one decision are one commit.
 
 mod adopt;
+mod begin;
 mod cancel;
 mod intent;
 mod refusal;
@@ -13,17 +14,19 @@ mod step;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
+use crate::domain::approval::{ApprovalEnd, PlanDigest};
 use crate::domain::attempt::RecordedIntent;
 use crate::domain::effect::Intent;
 use crate::domain::event::{
     Direction, Effect, EventKind, Failure, FailureKind, IntentOutcome, OverriddenCheck, Phase, SubtaskOperation,
-    SubtaskState, TaskSpec, TaskState,
+    SubtaskState, TaskState,
 };
 use crate::domain::facts::Fact;
 use crate::domain::ids::{Fence, Principal, Revision, SubtaskId};
 use crate::domain::reason::Reason;
 use crate::domain::task::Task;
 
+pub use begin::create;
 pub use refusal::TaskRefusal;
 use request::Requester;
 pub use request::VerbRequest;
@@ -74,27 +77,12 @@ pub enum Input {
     Requested { asked: VerbRequest, principal: Principal, reason: Reason, if_revision: Option<Revision> },
     /// The owner found the step from which a retry continues.
     RetryFrom { subtask: SubtaskId },
-}
-
-/// The first events of a task.
-pub fn create(spec: TaskSpec) -> Vec<EventKind> {
-    let first: Vec<EventKind> = spec
-        .graph
-        .subtasks
-        .iter()
-        .filter(|subtask| subtask.upstreams.is_empty())
-        .map(|subtask| EventKind::SubtaskStateChanged {
-            subtask: subtask.id,
-            from: SubtaskState::Pending,
-            to: SubtaskState::Ready,
-            operation: SubtaskOperation::Execute,
-            run_time: 1,
-            effect: Effect::None,
-            executor: String::new(),
-            error: None,
-        })
-        .collect();
-    std::iter::once(EventKind::Created(Box::new(spec))).chain(first).collect()
+    /// A task that waited for it may begin.
+    Begin { executor: String, plan: Option<PlanDigest> },
+    /// A task that waited never begins.
+    NotBegun { failure: Failure },
+    /// The approval of a task that waits does not hold any more, without a request. `plan`: of what it was.
+    ApprovalLost { plan: PlanDigest, why: ApprovalEnd },
 }
 
 /// What follows from `input`; no event when there is nothing to do. Every returned list folds onto `task`. No task is closed while a
@@ -166,6 +154,14 @@ fn follows(task: &Task, input: Input, now: Timestamp) -> Result<Vec<EventKind>, 
             request::requested(task, asked, Requester { principal, reason }, if_revision, now)
         }
         Input::RetryFrom { subtask } => Ok(retry::retry_from(task, subtask)),
+        Input::Begin { executor, plan } => begin::begun(task, &executor, plan.as_ref(), now),
+        Input::NotBegun { failure } => begin::not_begun(task, failure),
+        Input::ApprovalLost { plan, why } => {
+            // Somebody may have agreed with another plan since.
+            let lost = task.approval.as_ref().filter(|approval| approval.plan == plan);
+            let lost = lost.map(|approval| begin::approval_ended(task, approval.by.clone(), why, Reason::default()));
+            Ok(lost.unwrap_or_default())
+        }
     }
 }
 

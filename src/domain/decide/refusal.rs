@@ -2,7 +2,7 @@
 
 use crate::clock::Timestamp;
 use crate::domain::event::{TaskState, Verb};
-use crate::domain::ids::{Revision, SubtaskId, TaskId};
+use crate::domain::ids::{Principal, Revision, SubtaskId, TaskId};
 use crate::domain::refusal::{NoUse, Refusal, SkipRefusal};
 
 /// Why a task does not take an input. As a refusal of a request each is the one of the same name.
@@ -50,6 +50,11 @@ pub enum TaskRefusal {
         expire_time: Timestamp,
         now: Timestamp,
     },
+    /// Nobody approves what they asked for themselves.
+    OwnTask {
+        task: TaskId,
+        principal: Principal,
+    },
     /// The executor says something of the task that cannot be.
     Contradiction {
         what: String,
@@ -74,6 +79,7 @@ impl From<TaskRefusal> for Refusal {
             TaskRefusal::RollbackUnfinished { task } => Self::RollbackUnfinished { task },
             TaskRefusal::NothingToDo { task, verb, why } => Self::NothingToDo { task, verb, why },
             TaskRefusal::ExpireTimePassed { expire_time, now } => Self::ExpireTimePassed { expire_time, now },
+            TaskRefusal::OwnTask { task, principal } => Self::OwnTask { task, principal },
             TaskRefusal::Contradiction { what } => Self::Internal { what },
         }
     }

@@ -1,7 +1,8 @@
 //! What people request of a task.
 
-use super::{DEFAULT_CONSENT, TaskRefusal, cancel, rollback, skip};
+use super::{DEFAULT_CONSENT, TaskRefusal, begin, cancel, rollback, skip};
 use crate::clock::Timestamp;
+use crate::domain::approval::{ApprovalEnd, PlanDigest};
 use crate::domain::attempt::RecordedIntent;
 use crate::domain::event::{
     Direction, EventKind, IntentOutcome, SubtaskOperation, SubtaskState, TaskOperation, TaskState, Verb,
@@ -33,6 +34,10 @@ pub enum VerbRequest {
         /// What a look at cluster and host found just before: code and message.
         found: Vec<(String, String)>,
     },
+    /// Agree with the plan that was shown, up to a moment.
+    Approve { plan: PlanDigest, expire_time: Timestamp },
+    /// Take the approval back.
+    WithdrawApproval,
 }
 
 impl VerbRequest {
@@ -46,6 +51,8 @@ impl VerbRequest {
             Self::Pause => Verb::Pause,
             Self::Resume => Verb::Resume,
             Self::GiveUp { .. } => Verb::GiveUp,
+            Self::Approve { .. } => Verb::Approve,
+            Self::WithdrawApproval => Verb::WithdrawApproval,
         }
     }
 }
@@ -103,6 +110,12 @@ pub(super) fn requested(
         VerbRequest::Cancel => Ok(cancel::asked(task, by)),
         // The step that waits for it sees it.
         VerbRequest::CompleteHold | VerbRequest::Pause | VerbRequest::Resume => Ok(vec![by.asks(verb, None, None)]),
+        VerbRequest::Approve { plan, expire_time } => {
+            begin::approved(task, by.principal, plan, (now, expire_time), by.reason)
+        }
+        VerbRequest::WithdrawApproval => {
+            Ok(begin::approval_ended(task, by.principal, ApprovalEnd::Withdrawn, by.reason))
+        }
         VerbRequest::GiveUp { found } => {
             nothing_may_happen(task, None, now)?;
             let mut events = vec![by.asks(verb, None, None)];
@@ -174,6 +187,8 @@ fn allowed(task: &Task, asked: &VerbRequest) -> Result<(), TaskRefusal> {
         (Verb::CompleteHold, _) => Err(TaskRefusal::NothingToDo { task: id, verb, why: NoUse::NothingHeld }),
         (Verb::Pause, _) => Err(TaskRefusal::NothingToDo { task: id, verb, why: NoUse::NoBatchAhead }),
         (Verb::Resume, _) => Err(TaskRefusal::NothingToDo { task: id, verb, why: NoUse::NotPaused }),
+        (Verb::Approve, _) => Err(TaskRefusal::NothingToDo { task: id, verb, why: NoUse::NoApprovalWanted }),
+        (Verb::WithdrawApproval, _) => Err(TaskRefusal::NothingToDo { task: id, verb, why: NoUse::NotApproved }),
         (Verb::Cancel | Verb::Rollback | Verb::SkipSubtask | Verb::GiveUp, _) => {
             Err(TaskRefusal::VerbNotAllowed { task: id, verb, state, allowed_in })
         }

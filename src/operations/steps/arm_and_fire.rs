@@ -129,10 +129,10 @@ impl PreparedEffect for ArmAndFire {
             }
         }
         // Behind the ticket, which lives for seconds: a replica that is frozen from here on comes too late.
-        if !permit.is_valid() {
-            return EffectOutcome::lease_ended();
-        }
         let grace = self.deps.timeouts.grace;
+        if !permit.is_valid_for(grace) {
+            return EffectOutcome::too_late();
+        }
         let store_id = self.deps.store_id.clone();
         match self.host.stop(permit, &observer, identity, ticket, &store_id, grace).await {
             StopResult::Ended { evidence, .. } => EffectOutcome::Done { message: evidence },

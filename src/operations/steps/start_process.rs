@@ -184,8 +184,8 @@ impl PreparedEffect for StartIt {
             Err(error @ HostError::Protocol { .. }) => return refused("NOT_ARMED", error.to_string()),
         };
         // Behind the ticket, which lives for seconds: a replica that is frozen from here on comes too late.
-        if !permit.is_valid() {
-            return EffectOutcome::lease_ended();
+        if !permit.is_valid_for(self.watch) {
+            return EffectOutcome::too_late();
         }
         match self.host.start(permit, &observer, ticket, &self.store_id, self.watch).await {
             StartResult::Started { evidence, .. } => EffectOutcome::Done { message: evidence },

@@ -2,6 +2,7 @@
 
 use super::{damaged, fact, failure, from_failure, needed, spec, subtask_id, word};
 use crate::clock::Timestamp;
+use crate::domain::approval::{Approval, PlanDigest};
 use crate::domain::effect::Intent;
 use crate::domain::event::{Event, EventKind, OverriddenCheck};
 use crate::domain::ids::{Fence, Principal, SubtaskId};
@@ -75,6 +76,17 @@ fn kind(kind: &EventKind) -> Kind {
                 subtask: subtask.map(SubtaskId::get),
             })
         }
+        EventKind::Approved { approval, reason } => Kind::Approved(stored::Approved {
+            principal: approval.by.as_str().to_owned(),
+            plan: approval.plan.as_str().to_owned(),
+            expire_time_us: approval.expire_time.as_micros(),
+            reason: reason.as_str().to_owned(),
+        }),
+        EventKind::ApprovalEnded { by, why, reason } => Kind::ApprovalEnded(stored::ApprovalEnded {
+            principal: by.as_str().to_owned(),
+            why: why.as_str().to_owned(),
+            reason: reason.as_str().to_owned(),
+        }),
         EventKind::Warned { subtask, code, message } => {
             Kind::Warned(stored::Warned { subtask: subtask.get(), code: code.clone(), message: message.clone() })
         }
@@ -85,10 +97,11 @@ pub(super) fn from_stored(event: stored::Event) -> Result<Event, StoreError> {
     let kind = event.kind.ok_or_else(|| {
         damaged("an event is of a kind that this version does not know; start the newer version that wrote it")
     })?;
-    Ok(Event { at: Timestamp::from_micros(event.at_us), kind: from_kind(kind)? })
+    let at = Timestamp::from_micros(event.at_us);
+    Ok(Event { at, kind: from_kind(kind, at)? })
 }
 
-fn from_kind(kind: Kind) -> Result<EventKind, StoreError> {
+fn from_kind(kind: Kind, at: Timestamp) -> Result<EventKind, StoreError> {
     Ok(match kind {
         Kind::Created(created) => {
             EventKind::Created(Box::new(spec::from_stored(needed("specification of a task", created.spec)?)?))
@@ -147,6 +160,20 @@ fn from_kind(kind: Kind) -> Result<EventKind, StoreError> {
             reason: Reason::from_stored(requested.reason),
             expire_time: requested.expire_time_us.map(Timestamp::from_micros),
             subtask: requested.subtask.map(subtask_id).transpose()?,
+        },
+        Kind::Approved(approved) => EventKind::Approved {
+            approval: Approval {
+                by: Principal::new(approved.principal),
+                plan: PlanDigest::new(approved.plan),
+                at,
+                expire_time: Timestamp::from_micros(approved.expire_time_us),
+            },
+            reason: Reason::from_stored(approved.reason),
+        },
+        Kind::ApprovalEnded(ended) => EventKind::ApprovalEnded {
+            by: Principal::new(ended.principal),
+            why: word("approval ended", &ended.why)?,
+            reason: Reason::from_stored(ended.reason),
         },
         Kind::Warned(warned) => {
             EventKind::Warned { subtask: subtask_id(warned.subtask)?, code: warned.code, message: warned.message }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{damaged, fact, needed, optional_word, read, subtask_id, word};
 use crate::clock::Timestamp;
+use crate::domain::beginning::Pending;
 use crate::domain::event::{TaskCluster, TaskServer, TaskSpec};
 use crate::domain::graph::{Graph, OperationName, SubtaskRole, SubtaskSpec, TaskTarget};
 use crate::domain::hold::{Hold, HoldUntil};
@@ -45,6 +46,12 @@ pub(super) fn to_stored(spec: &TaskSpec) -> stored::TaskSpec {
         hold: spec.hold.as_ref().map(hold),
         rollout: spec.rollout.as_ref().map(rollout),
         drain_us: micros(spec.drain),
+        pending: spec.pending.as_ref().map(|pending| stored::Pending {
+            store_id: pending.store_id.clone(),
+            not_before_us: pending.not_before.map(Timestamp::as_micros),
+            approval: pending.approval,
+            starts: pending.starts,
+        }),
         graph: Some(graph(&spec.graph)),
         facts: spec.facts.iter().map(fact::to_stored).collect(),
         traceparent: spec.trace.map(|trace| trace.to_string()).unwrap_or_default(),
@@ -82,6 +89,12 @@ pub(super) fn from_stored(spec: stored::TaskSpec) -> Result<TaskSpec, StoreError
         hold: spec.hold.map(from_hold).transpose()?,
         rollout: spec.rollout.map(from_rollout).transpose()?,
         drain: from_micros("drain of a task", spec.drain_us)?,
+        pending: spec.pending.map(|pending| Pending {
+            store_id: pending.store_id,
+            not_before: pending.not_before_us.map(Timestamp::from_micros),
+            approval: pending.approval,
+            starts: pending.starts,
+        }),
         graph: from_graph(needed("graph of a task", spec.graph)?)?,
         facts: spec.facts.into_iter().map(fact::from_stored).collect::<Result<_, _>>()?,
         // Nothing is decided by it: what cannot be read is none.

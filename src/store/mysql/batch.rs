@@ -25,6 +25,8 @@ pub(super) mod answer {
     pub const REQUEST: &str = "request";
     /// A lock that the refused commit takes or frees: holder, fence, its cluster.
     pub const LOCK: &str = "lock";
+    /// A change freeze covers the cluster whose lock the refused commit takes.
+    pub const FROZEN: &str = "frozen";
     /// Whether a change is written.
     pub const CHANGED: &str = "changed";
     /// The lock that a task holds: fence, owner.
@@ -190,7 +192,7 @@ fn commit(all: &mut Vec<String>, number: usize, prepared: &PreparedCommit, me: i
             answer::LOCK
         ));
     };
-    let mut requests = Vec::new();
+    let (mut requests, mut freezes) = (Vec::new(), Vec::new());
     for write in &commit.writes {
         match write {
             Write::Request { principal, request_id, .. } => {
@@ -206,6 +208,9 @@ fn commit(all: &mut Vec<String>, number: usize, prepared: &PreparedCommit, me: i
                 let key = lit(cluster.as_str());
                 why_of_lock(&key);
                 conditions.push(format!("NOT EXISTS ({})", locks(&key, &format!("holder <> {task}"))));
+                let frozen = format!("FROM change_freeze WHERE cluster_key IN ('', {key})");
+                conditions.push(format!("NOT EXISTS (SELECT 1 {frozen})"));
+                freezes.push(format!("SELECT {number}, '{}' {frozen} AND NOT @ok", answer::FROZEN));
                 // The fence first: what follows overwrites what it looks at.
                 takes.push(format!(
                     "INSERT INTO cluster_lock (cluster_key, holder, fence, owner) SELECT {key}, {task}, 1, {me} FROM DUAL \
@@ -250,6 +255,7 @@ fn commit(all: &mut Vec<String>, number: usize, prepared: &PreparedCommit, me: i
     all.push(format!("SELECT {number}, '{}', @seq, @fence FROM DUAL WHERE @ok", answer::COMMITTED));
     all.extend(why);
     all.extend(requests);
+    all.extend(freezes);
 }
 
 fn change(all: &mut Vec<String>, number: usize, prepared: &PreparedChange) {

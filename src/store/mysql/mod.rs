@@ -373,6 +373,10 @@ impl Store for MysqlStore {
         Ok((self.with_progress(tasks).await?, head))
     }
 
+    async fn pending_tasks(&self) -> Result<Vec<StoredTask>, StoreError> {
+        self.read(task_read::pending, ()).await
+    }
+
     async fn request(&self, principal: &Principal, request_id: &str) -> Result<Option<(TaskId, String)>, StoreError> {
         self.read(task_read::request, (principal.clone(), request_id.to_owned())).await
     }

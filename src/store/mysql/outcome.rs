@@ -87,6 +87,7 @@ struct Refused<'a> {
     identical: Option<(Seq, Fence)>,
     requests: Vec<(TaskId, String)>,
     locks: HashMap<String, LockRow>,
+    frozen: bool,
 }
 
 impl<'a> Refused<'a> {
@@ -128,6 +129,7 @@ impl<'a> Refused<'a> {
             identical,
             requests,
             locks,
+            frozen: of_kind(answer::FROZEN).next().is_some(),
         })
     }
 }
@@ -159,5 +161,10 @@ impl CommitFacts for Refused<'_> {
 
     fn lock(&mut self, cluster: &ClusterKey) -> Result<Option<LockRow>, Infallible> {
         Ok(self.locks.get(cluster.as_str()).cloned())
+    }
+
+    fn is_frozen(&mut self, _: &ClusterKey) -> Result<bool, Infallible> {
+        // A commit takes one lock at most.
+        Ok(self.frozen)
     }
 }

@@ -37,6 +37,8 @@ impl Default for Schema {
             SchemaStep { sql: include_str!("schema_v1.sql"), readable_since: 1 },
             SchemaStep { sql: include_str!("schema_v2.sql"), readable_since: 1 },
             SchemaStep { sql: include_str!("schema_v3.sql"), readable_since: 1 },
+            // An older program does not know tasks that wait, and begins what is frozen.
+            SchemaStep { sql: include_str!("schema_v4.sql"), readable_since: 4 },
         ])
     }
 }

@@ -3,6 +3,7 @@
 use super::audit;
 use super::statement::{OnConflict, Statement};
 use super::value::SqlValue;
+use crate::domain::event::{EventKind, TaskState};
 use crate::domain::ids::{Revision, TaskId};
 use crate::store::{Author, Commit, TaskRow, Write, encode};
 
@@ -49,8 +50,24 @@ pub fn statements(commit: &Commit) -> Vec<Statement> {
             statements.push(Statement::update("task", set, vec![("id", commit.task.get().into())]));
         }
     }
+    for event in &commit.events {
+        statements.extend(pending(commit.task, &event.kind));
+    }
     statements.extend(commit.writes.iter().filter_map(|write| written(commit.task, write)));
     statements
+}
+
+/// The list of what has not begun.
+fn pending(task: TaskId, kind: &EventKind) -> Option<Statement> {
+    match kind {
+        EventKind::Created(spec) if spec.pending.is_some() => {
+            Some(Statement::insert("pending_task", [("task", task.get().into())]))
+        }
+        EventKind::TaskStateChanged { from: TaskState::Pending, .. } => {
+            Some(Statement::delete("pending_task", [("task", task.get().into())]))
+        }
+        _ => None,
+    }
 }
 
 fn task_rows(task: TaskId, row: &TaskRow) -> impl Iterator<Item = Statement> {

@@ -4,6 +4,7 @@
 pub mod access_change;
 pub mod access_read;
 pub mod audit;
+pub mod change_freezes;
 pub mod commit_writes;
 pub mod conditions;
 pub mod database;

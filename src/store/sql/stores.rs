@@ -3,8 +3,11 @@
 //! arguments)`, and `change_at` a version.
 
 use super::database::Domain;
-use super::{access_change, access_read, audit, inventory_change, inventory_read, notifications, observe};
+use super::{
+    access_change, access_read, audit, change_freezes, inventory_change, inventory_read, notifications, observe,
+};
 use crate::clock::Timestamp;
+use crate::domain::change_freeze::{ChangeFreeze, FreezeScope};
 use crate::domain::ids::{ClusterId, ClusterKey};
 use crate::store::access::{AccessChange, AccessChangeOutcome, AccessRows, AuditFilter, StoredAuditRecord};
 use crate::store::inventory::{
@@ -167,9 +170,30 @@ macro_rules! notification_store {
     };
 }
 
+macro_rules! change_freezes {
+    ($store:ty) => {
+        #[async_trait::async_trait]
+        impl crate::store::change_freezes::ChangeFreezes for $store {
+            async fn change_freezes(&self) -> Result<Vec<ChangeFreeze>, StoreError> {
+                self.read(change_freezes::all, ()).await
+            }
+
+            async fn freeze_changes(&self, freeze: ChangeFreeze, audit: AuditRecord) -> Result<bool, StoreError> {
+                self.change(Domain::Inventory, change_freezes::freeze, (freeze, audit)).await
+            }
+
+            async fn thaw_changes(&self, scope: FreezeScope, audit: AuditRecord) -> Result<bool, StoreError> {
+                self.change(Domain::Inventory, change_freezes::thaw, (scope, audit)).await
+            }
+        }
+    };
+}
+
 inventory_store!(SqliteStore);
 inventory_store!(MysqlStore);
 access_store!(SqliteStore);
 access_store!(MysqlStore);
 notification_store!(SqliteStore);
 notification_store!(MysqlStore);
+change_freezes!(SqliteStore);
+change_freezes!(MysqlStore);

@@ -46,10 +46,12 @@ fn folded(rows: &[SqlRow], first: usize) -> Result<Vec<StoredTask>, StoreError> 
     Ok(tasks)
 }
 
-/// The subtasks of a task that can have progress: those that run.
+/// The subtasks of a task that can have progress: those that run; of one that has not begun, the first.
 pub fn moving(task: &Task) -> impl Iterator<Item = SubtaskId> + '_ {
+    let first = task.first_subtask().filter(|_| task.state.phase() == Phase::Pending);
     let moving = |state| matches!(state, SubtaskState::Running | SubtaskState::Canceling);
-    task.subtasks.iter().filter(move |subtask| moving(subtask.state)).map(|subtask| subtask.spec.id)
+    let moving = task.subtasks.iter().filter(move |subtask| moving(subtask.state)).map(|subtask| subtask.spec.id);
+    first.into_iter().chain(moving)
 }
 
 /// Events of a task after a revision, ascending.
@@ -157,6 +159,13 @@ pub async fn open_tasks(
     let rows = database.rows(&sql, values).await?;
     let head = rows.first().ok_or_else(|| damaged("there is no counter of events"))?.int(0)?;
     Ok((folded(&rows, 1)?, Seq::new(head)))
+}
+
+/// Tasks that have not begun, ascending by id.
+pub async fn pending(database: &mut Database, (): &()) -> Result<Vec<StoredTask>, StoreError> {
+    let sql =
+        format!("SELECT {FOLDED} FROM pending_task p JOIN task_event e ON e.task = p.task ORDER BY p.task, e.revision");
+    folded(&database.rows(&sql, Vec::new()).await?, 0)
 }
 
 /// Tasks that move, with who owns them; the embedded store keeps no owners.

@@ -155,6 +155,12 @@ impl CommitFacts for Facts<'_> {
             .query_row([cluster.as_str()], row)
             .optional()
     }
+
+    fn is_frozen(&mut self, cluster: &ClusterKey) -> rusqlite::Result<bool> {
+        self.connection
+            .prepare_cached("SELECT 1 FROM change_freeze WHERE cluster_key IN ('', ?1)")?
+            .exists([cluster.as_str()])
+    }
 }
 
 /// Takes a lock that is free, or this task's own: that keeps its fence.

@@ -322,6 +322,10 @@ impl Store for SqliteStore {
         Ok((self.all_with_progress(tasks), head))
     }
 
+    async fn pending_tasks(&self) -> Result<Vec<StoredTask>, StoreError> {
+        self.read(task_read::pending, ()).await
+    }
+
     async fn request(&self, principal: &Principal, request_id: &str) -> Result<Option<(TaskId, String)>, StoreError> {
         self.read_by_key(task_read::request, (principal.clone(), request_id.to_owned())).await
     }

@@ -19,7 +19,7 @@ use crate::store::encode;
 use crate::store::key_source::KeySource;
 use crate::store::vault::Vault;
 
-const NEWEST: usize = 6;
+const NEWEST: usize = 7;
 /// The steps of the schema, oldest first; version n is the nth.
 const VERSIONS: [&str; NEWEST] = [
     include_str!("schema_v1.sql"),
@@ -28,6 +28,7 @@ const VERSIONS: [&str; NEWEST] = [
     include_str!("schema_v4.sql"),
     include_str!("schema_v5.sql"),
     include_str!("schema_v6.sql"),
+    include_str!("schema_v7.sql"),
 ];
 /// From this version on secrets are encrypted.
 const ENCRYPTED_SINCE: usize = 2;

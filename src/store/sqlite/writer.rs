@@ -294,6 +294,7 @@ const fn place(outcome: &CommitOutcome) -> Seq {
         CommitOutcome::Stale { .. }
         | CommitOutcome::Fenced { .. }
         | CommitOutcome::LockHeld { .. }
+        | CommitOutcome::Frozen
         | CommitOutcome::Replayed { .. } => Seq::ZERO,
     }
 }

@@ -152,7 +152,12 @@ async fn check_task(
             report.find(&subject, format!("was written under fence {fence}, which its cluster's lock has not reached"));
         }
     }
-    if stored.state.phase() == Phase::Closed {
+    let listed = database.exists("SELECT 1 FROM pending_task WHERE task = ?", vec![task.get().into()]).await?;
+    let pending = stored.state.phase() == Phase::Pending;
+    if listed != pending {
+        report.find(&subject, "is on the list of what has not begun, or is not, against what its events say");
+    }
+    if pending || stored.state.phase() == Phase::Closed {
         return Ok(None);
     }
     let key = stored.spec.cluster.key.as_str().to_owned();

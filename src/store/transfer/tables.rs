@@ -174,6 +174,12 @@ pub(super) const TABLES: &[Table] = &[
             ("rotate_us", Int),
         ],
     },
+    Table { name: "pending_task", key: &["task"], columns: &[("task", Int)] },
+    Table {
+        name: "change_freeze",
+        key: &["cluster_key"],
+        columns: &[("cluster_key", Text), ("principal", Text), ("reason", Text), ("since_us", Int)],
+    },
     Table {
         name: "notification",
         key: &["target"],

@@ -63,6 +63,10 @@ async fn pages(place: &Place, second: &SimCluster) -> Vec<Shown> {
     more(format!("/tasks/{rollout}"), "task-rollout");
     more(format!("/tasks/{failed}/subtasks/{step}/log"), "log");
     more(format!("/tasks/{failed}"), "task-failed-opened");
+    more(format!("/clusters/{other}/stop"), "plan-of-cluster");
+    more(format!("/clusters/{cluster}/rollout"), "rollout");
+    more(format!("/clusters/{cluster}/settings"), "settings");
+    more("/clusters/register".to_owned(), "register");
     more("/access".to_owned(), "access-opened");
     more("/audit?refused=1".to_owned(), "audit-refused");
     more("/no/such/page".to_owned(), "no-page");

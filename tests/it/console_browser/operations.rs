@@ -105,7 +105,7 @@ async fn a_viewer_is_refused() {
 async fn stopped(tab: &Tab, path: &str, address: &str) -> i64 {
     tab.go(&format!("{path}/stop")).await;
     tab.fill("#address", address).await;
-    tab.fill("#reason-stop", "a new disk").await;
+    tab.fill("#reason-ask", "a new disk").await;
     tab.click("button.danger").await;
     tab.at("/tasks/").await;
     let path = tab.path().await;

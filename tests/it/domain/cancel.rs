@@ -33,7 +33,7 @@ fn only_what_runs_is_cancelled() {
     assert_eq!((driven.task.state, driven.state(0)), (TaskState::Canceling, SubtaskState::Canceling));
     assert_eq!(driven.task.allowed_verbs(), []);
     let refused = |driven: &mut Driven, state| {
-        let (verb, allowed_in) = (Verb::Cancel, &[TaskState::Running][..]);
+        let (verb, allowed_in) = (Verb::Cancel, &[TaskState::Pending, TaskState::Running][..]);
         assert_eq!(
             driven.give(asked(Verb::Cancel)),
             Err(TaskRefusal::VerbNotAllowed { task, verb, state, allowed_in }),

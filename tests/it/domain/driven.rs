@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use obsteward::clock::Timestamp;
+use obsteward::domain::approval::PlanDigest;
 use obsteward::domain::decide::{Input, StepOutput, TaskRefusal, VerbRequest, create, decide};
 use obsteward::domain::effect::Intent;
 use obsteward::domain::event::{
@@ -141,7 +142,7 @@ impl Driven {
                 let forgets = |it: &Subtask| it.state != SubtaskState::Pending || forgotten(it);
                 assert!(!undone.any(forgets), "{task:?}");
             }
-            TaskState::Running | TaskState::Canceling | TaskState::GivenUp => {}
+            TaskState::Pending | TaskState::Running | TaskState::Canceling | TaskState::GivenUp => {}
         }
         if before.state == TaskState::Canceling {
             assert!(!decided.iter().any(begins), "a task that is told to end begins nothing: {decided:?}");
@@ -157,6 +158,7 @@ impl Driven {
                 assert!(task.resting_since.is_some() && task.finish_time.is_none());
                 assert!(!task.allowed_verbs().is_empty());
             }
+            Phase::Pending => assert!(!moving && task.allows(Verb::Cancel), "{task:?}"),
             Phase::Moving => assert!(self.can_go_on(), "nothing can move {task:?}"),
         }
     }
@@ -183,6 +185,8 @@ impl Driven {
                 | VerbRequest::CompleteHold
                 | VerbRequest::Pause
                 | VerbRequest::Resume
+                | VerbRequest::Approve { .. }
+                | VerbRequest::WithdrawApproval
                 | VerbRequest::GiveUp { .. },
             )
             | None => {}
@@ -273,6 +277,10 @@ pub fn asked(verb: Verb) -> Input {
         Verb::Pause => VerbRequest::Pause,
         Verb::Resume => VerbRequest::Resume,
         Verb::GiveUp => VerbRequest::GiveUp { found: Vec::new() },
+        Verb::Approve => {
+            VerbRequest::Approve { plan: PlanDigest::new("2b"), expire_time: Timestamp::from_micros(i64::MAX) }
+        }
+        Verb::WithdrawApproval => VerbRequest::WithdrawApproval,
     })
 }
 

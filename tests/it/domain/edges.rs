@@ -4,6 +4,8 @@ use obsteward::domain::edges::{subtask_edge, task_edge};
 use obsteward::domain::event::{SubtaskOperation, SubtaskState, TaskOperation, TaskState};
 
 const TASK_EDGES: &str = "
+    PENDING REFUSED CANCEL, EXECUTE
+    PENDING RUNNING EXECUTE
     RUNNING CANCELING CANCEL
     RUNNING FAILED EXECUTE, RETRY, ROLLBACK
     RUNNING REFUSED EXECUTE, RETRY

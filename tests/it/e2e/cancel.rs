@@ -67,7 +67,7 @@ async fn a_wait_for_leaders_is_cancelled_and_taken_up_again() {
     let refused = cancel(&stage, id, None).await.unwrap_err();
     let (reason, metadata) = status_info(&refused);
     assert_eq!((refused.code(), reason.as_str()), (Code::FailedPrecondition, "VERB_NOT_ALLOWED"));
-    assert_eq!((metadata["verb"].as_str(), metadata["allowed_states"].as_str()), ("CANCEL", "RUNNING"));
+    assert_eq!((metadata["verb"].as_str(), metadata["allowed_states"].as_str()), ("CANCEL", "PENDING, RUNNING"));
 }
 
 /// Between the signal and the look behind it nothing ends: the process is gone, the step succeeded, and nothing behind it

@@ -192,6 +192,7 @@ impl Fixture {
             hold: None,
             rollout: None,
             drain: std::time::Duration::ZERO,
+            pending: None,
             graph: Graph { operation: operation_name(), subtasks: subtasks.collect() },
             facts: Vec::new(),
             trace: None,

@@ -82,6 +82,7 @@ async fn a_stop_is_translated_both_ways_and_traced() {
         hold_until: None,
         drain: None,
         reason: "CHG-4711: kernel".to_owned(),
+        begin: None,
     });
     // Claimed, and not believed.
     request.metadata_mut().insert("obsteward-principal", "admin".parse().unwrap());

@@ -1,9 +1,13 @@
 //! One sample of each refusal, for the tests of both faces.
 
 use obsteward::clock::Timestamp;
+use obsteward::domain::approval::PlanDigest;
+use obsteward::domain::change_freeze::{ChangeFreeze, FreezeScope};
 use obsteward::domain::event::{SubtaskState, TaskState, Verb};
-use obsteward::domain::ids::{ClusterId, Principal, Revision, Seq, ServerAddr, ServerId, SubtaskId};
+use obsteward::domain::ids::{ClusterId, ClusterKey, Principal, Revision, Seq, ServerAddr, ServerId, SubtaskId};
+use obsteward::domain::maintenance::Closed;
 use obsteward::domain::permission::{Action, Domain, RequiredPermission};
+use obsteward::domain::reason::Reason;
 use obsteward::domain::refusal::{AuthFailure, FieldViolation, LockHolder, NoUse, Refusal, SkipRefusal, Violations};
 
 use crate::support::stored_tasks::{cluster_id, task_id};
@@ -21,6 +25,14 @@ fn next(after: Option<&Refusal>) -> Option<Refusal> {
     let role = || "OPERATOR".parse().unwrap();
     let unskippable = |why| Refusal::SubtaskNotSkippable { task, subtask, name: text(), why };
     let useless = |verb, why| Refusal::NothingToDo { task, verb, why };
+    let outside = |exclusion| {
+        let closed = Closed { exclusion, next: Some(until) };
+        Refusal::OutsideWindow { cluster: text(), from: until, closed }
+    };
+    let freeze = |scope| {
+        let (by, reason) = (Principal::new("eve"), Reason::from_stored(text()));
+        ChangeFreeze { scope, by, reason, since: until }
+    };
     Some(match after {
         None => Refusal::InvalidArgument(Violations {
             shown: vec![FieldViolation { field: "id".to_owned(), description: text() }],
@@ -94,7 +106,29 @@ fn next(after: Option<&Refusal>) -> Option<Refusal> {
         Some(Refusal::NothingToDo { why: NoUse::PassedOver, .. }) => useless(Verb::CompleteHold, NoUse::NothingHeld),
         Some(Refusal::NothingToDo { why: NoUse::NothingHeld, .. }) => useless(Verb::Pause, NoUse::NoBatchAhead),
         Some(Refusal::NothingToDo { why: NoUse::NoBatchAhead, .. }) => useless(Verb::Resume, NoUse::NotPaused),
-        Some(Refusal::NothingToDo { why: NoUse::NotPaused, .. }) => {
+        Some(Refusal::NothingToDo { why: NoUse::NotPaused, .. }) => useless(Verb::Approve, NoUse::NoApprovalWanted),
+        Some(Refusal::NothingToDo { why: NoUse::NoApprovalWanted, .. }) => {
+            useless(Verb::WithdrawApproval, NoUse::NotApproved)
+        }
+        Some(Refusal::NothingToDo { why: NoUse::NotApproved, .. }) => Refusal::OwnTask { task, principal },
+        Some(Refusal::OwnTask { .. }) => {
+            let (approved, found) = (PlanDigest::new("2b"), PlanDigest::new("3c"));
+            Refusal::PlanChanged { task, approved, found }
+        }
+        Some(Refusal::PlanChanged { .. }) => outside(None),
+        // The two sentences of one kind.
+        Some(Refusal::OutsideWindow { closed: Closed { exclusion: None, .. }, .. }) => {
+            outside(Some("2026-12-24..2027-01-02".to_owned()))
+        }
+        Some(Refusal::OutsideWindow { .. }) => {
+            Refusal::ChangesFrozen { cluster: text(), freeze: Box::new(freeze(FreezeScope::Everything)) }
+        }
+        Some(Refusal::ChangesFrozen { .. }) => {
+            let scope = FreezeScope::Cluster(ClusterKey::from_stored("demo".to_owned()));
+            Refusal::ChangesFrozenAlready { freeze: Box::new(freeze(scope)) }
+        }
+        Some(Refusal::ChangesFrozenAlready { .. }) => Refusal::ChangesNotFrozen { cluster: Some(cluster) },
+        Some(Refusal::ChangesNotFrozen { .. }) => {
             Refusal::HoldTooLong { until, longest_seconds: 3000, permanent_offline_seconds: 3600 }
         }
         Some(Refusal::HoldTooLong { .. }) => Refusal::ExpireTimePassed { expire_time: until, now: until },

@@ -260,7 +260,7 @@ async fn a_repeat_by_request_id_is_recognised_by_its_arguments_and_not_by_the_wo
         let refused = to.call(&ops, other.clone()).await.unwrap_err();
         assert_eq!(refused.reason(), "REQUEST_ID_REUSED", "{other:?}");
     }
-    let StopServer { cluster, server, expected_server, repeat_by_arguments, .. } = asked;
-    let start = StartServer(OnServer { cluster, server, request_id, repeat_by_arguments, expected_server });
+    let StopServer { cluster, server, expected_server, repeat_by_arguments, begin, .. } = asked;
+    let start = StartServer(OnServer { cluster, server, request_id, repeat_by_arguments, expected_server, begin });
     assert_eq!(to.call(&ops, start).await.unwrap_err().reason(), "REQUEST_ID_REUSED", "another call");
 }

@@ -4,20 +4,23 @@
 use std::time::Duration;
 
 use obsteward::api::error_status::to_status;
+use obsteward::domain::approval::PlanDigest;
+use obsteward::domain::beginning::BeginRequest;
 use obsteward::domain::call::{Call, Subject, permits};
 use obsteward::domain::ids::{AccessKeyId, ClusterId, Principal, ServerId};
 use obsteward::domain::refusal::Refusal;
 use obsteward::domain::rollout::RolloutAction;
 use obsteward::domain::status::{ClusterStatus, Risk, StopType};
 use obsteward::service::{
-    BackupStore, Caller, CancelSubtask, CancelTask, ClusterSelection, ClustersPage, CompleteHold, CreateAccessKey,
-    CreateRole, CreateUser, DeleteRole, DeregisterCluster, EndSessions, Ended, FreezeServer, GetCluster, GetServer,
-    GetTask, GiveUpTask, ListAccessKeys, ListAuditRecords, ListClusters, ListNotificationTargets, ListReplicas,
-    ListRoles, ListServers, ListTasks, ListUsers, OnCluster, OnServer, OnZone, PauseRollout, PlanRollout,
-    PlanStopCluster, PlanStopServer, PlanStopZone, RegisterCluster, RestartCluster, RestartServer, RestartZone,
-    ResumeRollout, RetrySubtask, RetryTask, RollbackTask, RolloutOf, RolloutScope, RotateAccessKey, SetPassword,
-    SkipSubtask, StartCluster, StartRollout, StartServer, StartZone, StopCluster, StopServer, StopZone, SubtaskLog,
-    SyncCluster, TaskSelection, TasksPage, UpdateAccessKey, UpdateCluster, UpdateUser,
+    ApproveTask, BackupStore, Caller, CancelSubtask, CancelTask, ClusterSelection, ClustersPage, CompleteHold,
+    CreateAccessKey, CreateRole, CreateUser, DeleteRole, DeregisterCluster, EndSessions, Ended, FreezeChanges,
+    FreezeServer, GetCluster, GetServer, GetTask, GiveUpTask, ListAccessKeys, ListAuditRecords, ListChangeFreezes,
+    ListClusters, ListNotificationTargets, ListReplicas, ListRoles, ListServers, ListTasks, ListUsers, OnCluster,
+    OnServer, OnZone, PauseRollout, PlanRollout, PlanStopCluster, PlanStopServer, PlanStopZone, PlanTask,
+    RegisterCluster, RestartCluster, RestartServer, RestartZone, ResumeRollout, RetrySubtask, RetryTask, RollbackTask,
+    RolloutOf, RolloutScope, RotateAccessKey, SetPassword, SkipSubtask, StartCluster, StartRollout, StartServer,
+    StartZone, StopCluster, StopServer, StopZone, SubtaskLog, SyncCluster, TaskSelection, TasksPage, ThawChanges,
+    UpdateAccessKey, UpdateCluster, UpdateUser, WithdrawApproval,
 };
 use obsteward::store::access::AuditFilter;
 use obsteward::store::inventory::{ClusterOrder, DefaultHost};
@@ -98,6 +101,15 @@ const TABLE: &[(&str, Call, Subject, &[Risk], &str)] = &[
     ("cancel with risks", Call::CancelTask, RISKY_TASK, NONE, "AMTUCFE"),
     ("give up", Call::GiveUpTask, TASK, NONE, "AMTUCFE"),
     ("give up with risks", Call::GiveUpTask, RISKY_TASK, NONE, "AMTUCFE"),
+    ("approve", Call::ApproveTask, TASK, NONE, "AMTUCFE"),
+    ("approve with risks", Call::ApproveTask, RISKY_TASK, SOME, "AFE"),
+    ("withdraw approval with risks", Call::WithdrawApproval, RISKY_TASK, NONE, "AMTUCFE"),
+    ("plan task with risks", Call::PlanTask, RISKY_TASK, NONE, "AMVTWCFE"),
+    ("freeze changes", Call::FreezeChanges, ONE, NONE, "AMUCFE"),
+    ("freeze all changes", Call::FreezeChanges, Subject::Nothing, NONE, "AM"),
+    ("thaw changes", Call::ThawChanges, ONE, NONE, "AMUCFE"),
+    ("thaw all changes", Call::ThawChanges, Subject::Nothing, NONE, "AM"),
+    ("change freezes", Call::ListChangeFreezes, Subject::Nothing, NONE, EVERYBODY),
     ("register", Call::RegisterCluster, Subject::Nothing, NONE, "AM"),
     ("update cluster", Call::UpdateCluster, ONE, NONE, "AMUCFE"),
     ("sync", Call::SyncCluster, ONE, NONE, "AMUCFE"),
@@ -154,12 +166,20 @@ pub fn stop(risks: &[Risk]) -> StopServer {
         repeat_by_arguments: false,
         expected_server: None,
         expire_time: None,
+        begin: BeginRequest::default(),
     }
 }
 
 fn on_server() -> OnServer {
     let StopServer { cluster, server, .. } = stop(&[]);
-    OnServer { cluster, server, request_id: None, repeat_by_arguments: false, expected_server: None }
+    OnServer {
+        cluster,
+        server,
+        request_id: None,
+        repeat_by_arguments: false,
+        expected_server: None,
+        begin: BeginRequest::default(),
+    }
 }
 
 fn on_zone(risks: &[Risk]) -> OnZone {
@@ -173,6 +193,7 @@ fn on_zone(risks: &[Risk]) -> OnZone {
         freeze_before_stop: false,
         drain: std::time::Duration::ZERO,
         expire_time: None,
+        begin: BeginRequest::default(),
     }
 }
 
@@ -194,6 +215,7 @@ fn start_rollout(risks: &[Risk]) -> StartRollout {
         hold: None,
         deadline: None,
         request_id: None,
+        begin: BeginRequest::default(),
     }
 }
 
@@ -206,6 +228,7 @@ fn on_cluster(risks: &[Risk]) -> OnCluster {
         force: false,
         accepted_risks: risks.to_vec(),
         expire_time: None,
+        begin: BeginRequest::default(),
     }
 }
 
@@ -246,6 +269,10 @@ pub fn register(password: SecretString) -> RegisterCluster {
 
 pub fn give_up(task: i64) -> GiveUpTask {
     GiveUpTask { task: task_id(task), if_revision: None }
+}
+
+fn approve(task: i64) -> ApproveTask {
+    ApproveTask { task: task_id(task), plan: PlanDigest::new("anything"), if_revision: None }
 }
 
 fn watch_task() -> WatchTask {
@@ -362,6 +389,17 @@ async fn ask(fixture: &Fixture, caller: &Caller, what: &str) -> Result<(), Refus
         "cancel with risks" => to.call(caller, cancel(2)).await.map(drop),
         "give up" => to.call(caller, give_up(1)).await.map(drop),
         "give up with risks" => to.call(caller, give_up(2)).await.map(drop),
+        "approve" => to.call(caller, approve(1)).await.map(drop),
+        "approve with risks" => to.call(caller, approve(2)).await.map(drop),
+        "withdraw approval with risks" => {
+            to.call(caller, WithdrawApproval { task: task_id(2), if_revision: None }).await.map(drop)
+        }
+        "plan task with risks" => to.call(caller, PlanTask(task_id(2))).await.map(drop),
+        "freeze changes" => to.call(caller, FreezeChanges(Some(one))).await.map(drop),
+        "freeze all changes" => to.call(caller, FreezeChanges(None)).await.map(drop),
+        "thaw changes" => to.call(caller, ThawChanges(Some(one))).await,
+        "thaw all changes" => to.call(caller, ThawChanges(None)).await,
+        "change freezes" => to.call(caller, ListChangeFreezes).await.map(drop),
         "register" => to.call(caller, register(password())).await.map(drop),
         "update cluster" => {
             let (endpoints, username, hosts) = (None, None, Some(Vec::new()));

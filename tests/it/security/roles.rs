@@ -252,6 +252,24 @@ async fn over_grpc(clients: &Clients, call: Call, risks: Risks) -> Option<Result
         Call::ListNotificationTargets => {
             admin.list_notification_targets(v1::ListNotificationTargetsRequest::default()).await.map(drop)
         }
+        Call::ApproveTask => {
+            let request = v1::ApproveTaskRequest { task_id: TASK, plan_digest: "2b".to_owned(), ..Default::default() };
+            tasks.approve_task(request).await.map(drop)
+        }
+        Call::WithdrawApproval => {
+            let request = v1::WithdrawApprovalRequest { task_id: TASK, ..Default::default() };
+            tasks.withdraw_approval(request).await.map(drop)
+        }
+        Call::PlanTask => tasks.plan_task(v1::PlanTaskRequest { task_id: TASK }).await.map(drop),
+        Call::FreezeChanges => {
+            let request = v1::FreezeChangesRequest { cluster_id: Some(1), reason: "incident".to_owned() };
+            clusters.freeze_changes(request).await.map(drop)
+        }
+        Call::ThawChanges => {
+            let request = v1::ThawChangesRequest { cluster_id: Some(1), reason: String::new() };
+            clusters.thaw_changes(request).await.map(drop)
+        }
+        Call::ListChangeFreezes => clusters.list_change_freezes(v1::ListChangeFreezesRequest {}).await.map(drop),
         Call::BackupStore => admin.backup_store(v1::BackupStoreRequest::default()).await.map(drop),
     })
 }
@@ -317,6 +335,12 @@ fn over_rest(call: Call, risks: Risks) -> Option<(Method, String, &'static str)>
         | Call::ListAuditRecords
         | Call::BackupStore
         | Call::ListReplicas
+        | Call::ApproveTask
+        | Call::WithdrawApproval
+        | Call::PlanTask
+        | Call::FreezeChanges
+        | Call::ThawChanges
+        | Call::ListChangeFreezes
         | Call::ListNotificationTargets => return None,
     })
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop where it is")]
 
 mod access;
+mod beginnings;
 mod commits;
 mod encode;
 mod file;
@@ -26,8 +27,10 @@ use obsteward::domain::reason::Reason;
 use obsteward::domain::status::ClusterStatus;
 use obsteward::domain::task::Task;
 use obsteward::store::access::{AccessStore, AuditFilter};
+use obsteward::store::change_freezes::ChangeFreezes;
 use obsteward::store::inventory::InventoryStore;
 use obsteward::store::notifications::NotificationStore;
+use obsteward::store::replicas::Replicas;
 use obsteward::store::sqlite::{SqliteOptions, SqliteStore};
 use obsteward::store::{AuditRecord, Author, Commit, CommitOutcome, Store, TaskRow, Write};
 
@@ -62,6 +65,8 @@ conformance! {
     commits::a_task_is_created_and_read_back,
     commits::an_append_behind_the_revision_is_stale,
     commits::an_owner_with_another_fence_is_fenced,
+    beginnings::a_task_that_waits_holds_nothing_and_begins_once,
+    beginnings::nothing_takes_a_lock_while_changes_are_frozen,
     commits::a_cluster_has_one_holder,
     commits::a_known_request_is_replayed_before_the_lock,
     commits::an_identical_commit_succeeds_again,
@@ -94,9 +99,9 @@ conformance! {
 }
 
 /// All that a store promises.
-pub trait Whole: Store + InventoryStore + AccessStore + NotificationStore {}
+pub trait Whole: Store + InventoryStore + AccessStore + NotificationStore + ChangeFreezes + Replicas {}
 
-impl<T: Store + InventoryStore + AccessStore + NotificationStore> Whole for T {}
+impl<T: Store + InventoryStore + AccessStore + NotificationStore + ChangeFreezes + Replicas> Whole for T {}
 
 /// A store in a directory of its own.
 pub fn sqlite() -> (tempfile::TempDir, Arc<SqliteStore>) {

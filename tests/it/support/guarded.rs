@@ -101,6 +101,7 @@ impl Fixture {
         let administration = Administration {
             directory: Arc::clone(&directory),
             access: store.clone(),
+            freezes: store.real.clone(),
             backups: store.real.clone(),
             hasher: Arc::new(CheapHash),
         };

@@ -68,6 +68,7 @@ pub fn spec(task: TaskId, cluster: ClusterId) -> TaskSpec {
         hold: None,
         rollout: None,
         drain: std::time::Duration::ZERO,
+        pending: None,
         graph: Graph {
             operation: OperationName { name: "Stop OB server".to_owned(), version: 1 },
             subtasks: subtasks.collect(),

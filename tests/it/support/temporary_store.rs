@@ -167,6 +167,10 @@ impl Store for TemporaryStore {
         self.real.open_tasks(cluster).await
     }
 
+    async fn pending_tasks(&self) -> Answer<Vec<StoredTask>> {
+        self.real.pending_tasks().await
+    }
+
     async fn request(&self, principal: &Principal, request_id: &str) -> Answer<Option<(TaskId, String)>> {
         self.real.request(principal, request_id).await
     }

@@ -61,6 +61,7 @@ fn sample_spec(operation: &Definition) -> TaskSpec {
         hold: None,
         rollout: None,
         drain: std::time::Duration::ZERO,
+        pending: None,
         graph: operation
             .graph(
                 first,
