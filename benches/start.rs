@@ -70,10 +70,11 @@ async fn closed(count: usize) {
         let spec = tasks::spec(store.reserve_ids(ids).await.unwrap(), cluster, &clock);
         let writes = vec![Write::AcquireLock { cluster: spec.cluster.key.clone() }];
         let author = Author::Request { principal: Principal::new("bench"), nonce: spec.id.to_string() };
+        let lease = engine.lease();
         let WriteOutcome::Done { task, fence, .. } = engine.create(spec, author, writes).await.unwrap() else {
             panic!("not created")
         };
-        engine.begin(task, fence);
+        engine.begin(task, fence, lease);
     });
     each.await;
     while engine.running() > 0 {

@@ -24,14 +24,16 @@ pub(super) struct ReplicaLease {
     failpoints: Arc<Failpoints>,
     /// Milliseconds since boot.
     until: AtomicU64,
-    /// How many have ended: each is of one replica, and whoever was buried comes back as another.
-    ended: AtomicU64,
+    /// Counts beginnings and ends: each lease is of one replica, and whoever was buried comes back as another. What is taken up between
+    /// an end and the next beginning is of none: its lock may be claimed in the name of the replica that was buried.
+    number: AtomicU64,
+    lost: AtomicU64,
 }
 
 /// The lease as it was when a task was taken up. It never goes on in the lease of the replica that this one comes back as: others
 /// may claim the task by then, and who holds its lock may have been asked before.
 #[derive(Debug)]
-pub(super) struct TaskLease {
+pub struct TaskLease {
     lease: Arc<ReplicaLease>,
     number: u64,
 }
@@ -39,7 +41,7 @@ pub(super) struct TaskLease {
 impl ReplicaLease {
     /// One that has not begun.
     pub(super) const fn new(clock: BootClock, failpoints: Arc<Failpoints>) -> Self {
-        Self { clock, failpoints, until: AtomicU64::new(0), ended: AtomicU64::new(0) }
+        Self { clock, failpoints, until: AtomicU64::new(0), number: AtomicU64::new(0), lost: AtomicU64::new(0) }
     }
 
     pub(super) fn now(&self) -> Duration {
@@ -50,6 +52,12 @@ impl ReplicaLease {
         self.until.store(NEVER, Ordering::SeqCst);
     }
 
+    /// Of another replica, which joined by what was sent then.
+    pub(super) fn begins(&self, sent: Duration) {
+        self.number.fetch_add(1, Ordering::SeqCst);
+        self.renewed(sent);
+    }
+
     /// It was renewed by what was sent then.
     pub(super) fn renewed(&self, sent: Duration) {
         self.until.store(millis(sent + LEASE), Ordering::SeqCst);
@@ -57,7 +65,8 @@ impl ReplicaLease {
 
     pub(super) fn end(&self) {
         self.until.store(0, Ordering::SeqCst);
-        self.ended.fetch_add(1, Ordering::SeqCst);
+        self.number.fetch_add(1, Ordering::SeqCst);
+        self.lost.fetch_add(1, Ordering::SeqCst);
     }
 
     /// `None`: it never ends.
@@ -67,13 +76,13 @@ impl ReplicaLease {
     }
 
     /// How many have ended.
-    pub(super) fn ended(&self) -> u64 {
-        self.ended.load(Ordering::SeqCst)
+    pub(super) fn lost(&self) -> u64 {
+        self.lost.load(Ordering::SeqCst)
     }
 
-    /// For a task that is taken up; to be asked for before its lock is claimed.
+    /// For a task that is taken up; to be asked for before its lock is acquired or claimed.
     pub(super) fn of_task(self: &Arc<Self>) -> TaskLease {
-        TaskLease { lease: Arc::clone(self), number: self.ended.load(Ordering::SeqCst) }
+        TaskLease { lease: Arc::clone(self), number: self.number.load(Ordering::SeqCst) }
     }
 
     /// Whether an effect may begin.
@@ -93,7 +102,7 @@ impl ReplicaLease {
 impl TaskLease {
     /// Whether the replica was buried since.
     pub(super) fn has_ended(&self) -> bool {
-        self.lease.ended.load(Ordering::SeqCst) != self.number
+        self.lease.number.load(Ordering::SeqCst) != self.number
     }
 
     /// Whether an effect may begin.
@@ -157,7 +166,9 @@ mod tests {
         assert!(before.is_held());
         lease.end();
         assert!(!before.is_held() && before.has_ended());
-        lease.renewed(lease.now());
+        let between = lease.of_task();
+        lease.begins(lease.now());
+        assert!(between.has_ended(), "its lock may be claimed as the replica that was buried");
         let of = |of_task: TaskLease, horizon| EffectLease { of_task: Arc::new(of_task), horizon };
         before.wait().await;
         assert!(!of(before, None).goes_on_for(Duration::ZERO) && of(lease.of_task(), None).goes_on_for(Duration::ZERO));

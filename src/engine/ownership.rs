@@ -66,7 +66,7 @@ impl Engine {
         let me = self.replicas.join().await?;
         *self.me.lock().unwrap_or_else(PoisonError::into_inner) = Some(me);
         if self.replicas.is_shared() {
-            self.lease.renewed(sent);
+            self.lease.begins(sent);
             tracing::info!(replica = me.get(), "joined the replicas of this store");
         }
         Ok(())

@@ -133,9 +133,14 @@ impl Engine {
         self.committer.create(spec, self.settings.executor.clone(), author, writes).await
     }
 
-    /// Runs a task that was just accepted, under the fence of its acceptance.
-    pub fn begin(self: &Arc<Self>, task: Arc<Task>, fence: Fence) {
-        self.spawn(task, fence, self.lease.of_task(), false);
+    /// Of this replica as it is now, for a task that it is about to record.
+    pub fn lease(&self) -> TaskLease {
+        self.lease.of_task()
+    }
+
+    /// Runs a task that was just accepted, under the fence of its acceptance, and the lease of when it was not recorded yet.
+    pub fn begin(self: &Arc<Self>, task: Arc<Task>, fence: Fence, lease: TaskLease) {
+        self.spawn(task, fence, lease, false);
     }
 
     /// Begins a task that was PENDING, under the approval of this plan if it wants one, and runs it. [`WriteOutcome::Done`] without a
@@ -149,9 +154,10 @@ impl Engine {
         let cluster = task.spec.cluster.key.clone();
         let input = Input::Begin { executor: self.settings.executor.clone(), plan };
         let lock = |_: &Task| vec![Write::AcquireLock { cluster: cluster.clone() }];
+        let lease = self.lease();
         let outcome = self.committer.write(task, input, author, lock).await?;
         if let WriteOutcome::Done { task, fence, seq: Some(_) } = &outcome {
-            self.begin(Arc::clone(task), *fence);
+            self.begin(Arc::clone(task), *fence, lease);
         }
         Ok(outcome)
     }
@@ -284,7 +290,7 @@ impl Engine {
 
     /// How many leases of this replica have ended.
     pub fn leases_lost(&self) -> u64 {
-        self.lease.ended()
+        self.lease.lost()
     }
 
     pub(super) const fn metrics(&self) -> &TaskMetrics {

@@ -141,13 +141,14 @@ impl Service {
         let lock = spec.pending.is_none().then(|| Write::AcquireLock { cluster: spec.cluster.key.clone() });
         let author = Author::Request { principal: caller.principal.clone(), nonce: Uuid::new_v4().to_string() };
         let writes = lock.into_iter().chain([audit]).chain(key.map(|key| key.write(caller))).collect();
+        let lease = self.engine.lease();
         match self.engine.create(spec, author, writes).await.map_err(|error| engine_refusal(&error))? {
             WriteOutcome::Done { task, fence, seq } => {
                 // As committed, whatever it has come to since: its events follow from exactly here.
                 let seq = seq.ok_or_else(|| Refusal::Internal { what: format!("task {id} has no place") })?;
                 let stored = StoredTask { task: (*task).clone(), seq, progress: Vec::new() };
                 if task.state.phase() == Phase::Moving {
-                    self.engine.begin(task, fence);
+                    self.engine.begin(task, fence, lease);
                 }
                 Ok(Beginning::Begun(Box::new(stored)))
             }
