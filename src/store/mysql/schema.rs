@@ -50,7 +50,8 @@ impl Schema {
         self
     }
 
-    pub(super) fn newest(&self) -> i64 {
+    /// The version that a program with it brings a store to.
+    pub fn newest(&self) -> i64 {
         i64::try_from(self.0.len()).unwrap_or(i64::MAX)
     }
 }

@@ -41,6 +41,7 @@ async fn pending(store: &dyn Whole) -> Vec<i64> {
 }
 
 pub async fn a_task_that_waits_holds_nothing_and_begins_once(store: Arc<dyn Whole>) {
+    store.join().await.unwrap();
     assert!(matches!(commit(&*store, waiting(100, 1)).await, CommitOutcome::Committed { .. }));
     assert!(matches!(commit(&*store, waiting(200, 1)).await, CommitOutcome::Committed { .. }));
     assert_eq!(pending(&*store).await, [100, 200]);
