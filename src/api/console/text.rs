@@ -207,6 +207,7 @@ texts! {
     Skip: "Skip", "跳过";
     SkipWill: "Counts this step as done (while rolling back: as undone) without doing it, and goes on behind it.", "不执行该步骤而视为已完成（回滚时视为已撤销），并继续执行后续步骤。";
     Cancel: "Cancel", "取消";
+    CancelPendingWill: "It does not begin any more, and is over.", "任务不再开始，直接结束。";
     CancelWill: "Ends what runs now. The task comes to rest, keeps its cluster, and waits for a retry, a rollback or to be given up.", "结束当前正在执行的步骤。任务进入暂停状态并继续占用集群，等待重试、回滚或放弃。";
     GiveUp: "Give up", "放弃";
     GiveUpWill: "Closes the task as it is and frees the cluster. What was done stays; nothing is undone.", "按现状关闭任务并释放集群。已执行的操作会保留，不会撤销。";

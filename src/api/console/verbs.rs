@@ -27,7 +27,7 @@ pub fn form(visit: &Visit, task: &Task, verb: Verb, subtask: Option<&Subtask>) -
     if !visit.may_on_task(call, task, risks) {
         return html! {};
     }
-    let (name, effect) = words(verb);
+    let (name, effect) = words(verb, task.state.phase());
     let id = match subtask {
         Some(subtask) => format!("verb-{verb}-{}", subtask.spec.id),
         None => format!("verb-{verb}"),
@@ -122,11 +122,12 @@ fn call(verb: Verb, task: &Task) -> (Call, &[Risk]) {
 }
 
 /// What it is called, and what it will do.
-const fn words(verb: Verb) -> (Text, Text) {
+const fn words(verb: Verb, phase: Phase) -> (Text, Text) {
     match verb {
         Verb::Retry => (Text::Retry, Text::RetryWill),
         Verb::Rollback => (Text::Rollback, Text::RollbackWill),
         Verb::SkipSubtask => (Text::Skip, Text::SkipWill),
+        Verb::Cancel if matches!(phase, Phase::Pending) => (Text::Cancel, Text::CancelPendingWill),
         Verb::Cancel => (Text::Cancel, Text::CancelWill),
         Verb::GiveUp => (Text::GiveUp, Text::GiveUpWill),
         Verb::CompleteHold => (Text::CompleteHold, Text::CompleteHoldWill),

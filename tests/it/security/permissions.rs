@@ -543,7 +543,11 @@ async fn what_is_missing_and_what_is_forbidden_cannot_be_told_apart() {
                 "rotate key" => gone.guarded.call(&gone.caller("me"), RotateAccessKey(key.clone())).await.map(drop),
                 // Whether risks were accepted is known of a task that exists: TASK:*:* may change it, and only then hears
                 // that risks need more.
-                "retry with risks" | "retry subtask with risks" | "skip with risks" | "resume with risks"
+                "retry with risks"
+                | "retry subtask with risks"
+                | "skip with risks"
+                | "resume with risks"
+                | "approve with risks"
                     if "MTUC".contains(*column) =>
                 {
                     continue;
