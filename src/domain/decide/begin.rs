@@ -41,7 +41,7 @@ fn ready(subtask: &SubtaskSpec) -> EventKind {
 
 /// It takes its cluster and runs.
 ///
-/// `plan`: the one that is approved. What was withdrawn meanwhile, or has expired, begins nothing.
+/// `plan`: the one that is approved. What was withdrawn meanwhile, or has expired, begins nothing; the same once the task has.
 pub(super) fn begun(
     task: &Task,
     executor: &str,
@@ -49,6 +49,9 @@ pub(super) fn begun(
     now: Timestamp,
 ) -> Result<Vec<EventKind>, TaskRefusal> {
     is_pending(task)?;
+    if now >= task.expire_time {
+        return Ok(Vec::new());
+    }
     if task.wants_approval() && (plan.is_none() || task.approval_at(now).map(|approval| &approval.plan) != plan) {
         return Ok(Vec::new());
     }
