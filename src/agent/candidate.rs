@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use crate::agent::declared::{Declared, DeclaredValue};
-use crate::agent::network::Listener;
+use crate::agent::listener::Listener;
 use crate::agent::proc_fs::{Owner, ProcError, ProcFs, Stat};
 use crate::agent::process::Networks;
 use crate::domain::host::{ObserverIdentity, ObserverTarget};

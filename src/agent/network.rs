@@ -1,39 +1,16 @@
-//! Which addresses the sockets of a network namespace listen on, from the tables below `/proc/PID/net`. Parses text only.
+//! Which addresses the sockets of a network namespace listen on: of our own as the kernel lists them, of another one from the tables
+//! below `/proc/PID/net`.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use crate::agent::listener::Listener;
 use crate::agent::proc_fs::{ProcError, ProcFs};
+use crate::agent::sock_diag;
 
 /// State of a listening socket in the kernel's tables.
 const LISTEN: &str = "0A";
 /// Of a connection that is not accepted yet: before Linux 4.4 they stand between the listening sockets.
 const SYN_RECV: &str = "03";
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Listener {
-    pub address: SocketAddr,
-    /// Inode of the socket, which the descriptors of its owners point at.
-    pub inode: u64,
-    /// User who opened the socket.
-    pub uid: u32,
-}
-
-impl Listener {
-    /// Whether a connection to `ip:port` reaches it. `::` takes IPv4 too (unless IPV6_V6ONLY, which the table does not
-    /// show; then it is wrongly taken for one, and the other proofs decide).
-    pub fn serves(&self, ip: IpAddr, port: u16) -> bool {
-        self.address.port() == port
-            && match self.address.ip() {
-                own if own == ip.to_canonical() => true,
-                IpAddr::V4(own) => own.is_unspecified() && ip.to_canonical().is_ipv4(),
-                IpAddr::V6(own) => own.is_unspecified(),
-            }
-    }
-
-    pub fn is_wildcard(&self) -> bool {
-        self.address.ip().is_unspecified()
-    }
-}
 
 #[derive(Clone, Debug, Default)]
 pub struct Network {
@@ -49,6 +26,19 @@ impl Network {
             // Listening sockets come first, and of a database host's connections there may be a hundred thousand.
             proc.network_table_while(pid, table, |line| take_listener(line, &mut listeners))?;
         }
+        Self::with(listeners, proc, pid)
+    }
+
+    /// Our own, `pid` being ourselves.
+    pub fn own(proc: &ProcFs, pid: u32) -> Result<Self, ProcError> {
+        match proc.is_this_machine().then(sock_diag::listeners) {
+            Some(Ok(listeners)) => Self::with(listeners, proc, pid),
+            // A kernel without it, or one whose sockets change all the while.
+            Some(Err(_)) | None => Self::of(proc, pid),
+        }
+    }
+
+    fn with(listeners: Vec<Listener>, proc: &ProcFs, pid: u32) -> Result<Self, ProcError> {
         let mut addresses = parse_fib_trie(&proc.network_table(pid, "fib_trie")?);
         addresses.extend(parse_if_inet6(&proc.network_table(pid, "if_inet6")?));
         Ok(Self { listeners, addresses })

@@ -79,6 +79,11 @@ impl ProcFs {
         Ok(self.text(&self.root.join("sys/kernel/random/boot_id"))?.trim().to_owned())
     }
 
+    /// Whether it is the tree that this machine's kernel shows, and not one that looks like it.
+    pub fn is_this_machine(&self) -> bool {
+        self.root == Path::new("/proc")
+    }
+
     /// Every process, in the order of their ids.
     pub fn pids(&self) -> Result<Vec<u32>, ProcError> {
         let mut pids: Vec<u32> =

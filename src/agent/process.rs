@@ -62,6 +62,12 @@ pub struct FoundObserver {
 pub struct Networks(HashMap<(u64, u64), Network>);
 
 impl Networks {
+    /// With our own namespace, and its key.
+    fn around(proc: &ProcFs, own_pid: u32) -> Result<(Self, (u64, u64)), ProcError> {
+        let key = proc.network_key(own_pid)?;
+        Ok((Self(HashMap::from([(key, Network::own(proc, own_pid)?)])), key))
+    }
+
     /// The table of the namespace of `pid`, with the namespace's key.
     pub fn of(&mut self, proc: &ProcFs, pid: u32) -> Result<((u64, u64), &Network), ProcError> {
         let key = proc.network_key(pid)?;
@@ -76,8 +82,7 @@ impl Networks {
 pub fn find(proc: &ProcFs, target: &ObserverTarget, knowledge: &HostSettings) -> Result<Search, ProcError> {
     let boot_id = proc.boot_id()?;
     let own_pid = proc.own_pid()?;
-    let mut networks = Networks::default();
-    let (own_key, _) = networks.of(proc, own_pid)?;
+    let (mut networks, own_key) = Networks::around(proc, own_pid)?;
     let mut candidates = Vec::new();
     let mut looked_at = BTreeSet::new();
     let mut settled = false;
@@ -153,7 +158,7 @@ fn seen(candidate: Candidate) -> Option<FoundObserver> {
 /// The process that listens on an address of `target` in our own network namespace, its RPC address first: the address,
 /// and the process in words, where it is known.
 pub fn holder(proc: &ProcFs, target: &ObserverTarget) -> Result<Option<(SocketAddr, Option<String>)>, ProcError> {
-    let network = Network::of(proc, proc.own_pid()?)?;
+    let network = Network::own(proc, proc.own_pid()?)?;
     let mut listeners = [target.address.rpc_port(), target.sql_port]
         .into_iter()
         .flat_map(|port| network.serving(target.address.ip(), port));

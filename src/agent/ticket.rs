@@ -1,7 +1,7 @@
 //! Tickets: the right to end one process, or to start one that is absent, once and within seconds. They live in memory only, so that
 //! none survives the agent.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,7 +17,14 @@ pub const VALID: Duration = Duration::from_secs(5);
 const REMEMBERED: Duration = Duration::from_secs(300);
 
 #[derive(Debug, Default)]
-pub struct Tickets(Mutex<HashMap<String, Issued>>);
+pub struct Tickets(Mutex<Remembered>);
+
+#[derive(Debug, Default)]
+struct Remembered {
+    issued: HashMap<String, Issued>,
+    /// In the order in which they were given.
+    given: VecDeque<(Instant, String)>,
+}
 
 #[derive(Debug)]
 struct Issued {
@@ -34,9 +41,13 @@ impl Tickets {
     pub fn give(&self, fence: CallerFence, target: ObserverTarget, identity: Option<ObserverIdentity>) -> Ticket {
         let text = uuid::Uuid::new_v4().simple().to_string();
         let now = clock::monotonic_now();
-        let mut issued = self.lock();
-        issued.retain(|_, issued| now.duration_since(issued.at) < REMEMBERED);
-        issued.insert(text.clone(), Issued { at: now, used: false, fence, target, identity });
+        let mut remembered = self.lock();
+        let forgotten = |(at, _): &mut (Instant, String)| now.duration_since(*at) >= REMEMBERED;
+        while let Some((_, ticket)) = remembered.given.pop_front_if(forgotten) {
+            remembered.issued.remove(&ticket);
+        }
+        remembered.given.push_back((now, text.clone()));
+        remembered.issued.insert(text.clone(), Issued { at: now, used: false, fence, target, identity });
         Ticket::from_agent(text)
     }
 
@@ -48,8 +59,8 @@ impl Tickets {
         target: &ObserverTarget,
         identity: Option<&ObserverIdentity>,
     ) -> Result<(), AgentRefusal> {
-        let mut issued = self.lock();
-        let ticket = issued.get_mut(ticket).ok_or(AgentRefusal::TicketUnknown)?;
+        let mut remembered = self.lock();
+        let ticket = remembered.issued.get_mut(ticket).ok_or(AgentRefusal::TicketUnknown)?;
         if std::mem::replace(&mut ticket.used, true) {
             return Err(AgentRefusal::TicketUsed);
         }
@@ -70,7 +81,7 @@ impl Tickets {
         Ok(())
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Issued>> {
+    fn lock(&self) -> MutexGuard<'_, Remembered> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

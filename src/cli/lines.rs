@@ -101,6 +101,7 @@ pub fn approval_end(ended: &v1::ApprovalEnd) -> String {
         v1::ApprovalEndReason::ApproverNotPermitted => {
             format!("the approval of {by} ended, who may not act on the cluster any more")
         }
+        v1::ApprovalEndReason::Expired => format!("the approval of {by} expired before the task began"),
     }
 }
 

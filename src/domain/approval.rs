@@ -15,6 +15,8 @@ words!(
         PlanChanged = "PLAN_CHANGED",
         /// Who gave it may not act on the cluster any more.
         ApproverNotPermitted = "APPROVER_NOT_PERMITTED",
+        /// The task did not begin in the time for which it was given.
+        Expired = "EXPIRED",
     }
 );
 

@@ -9,6 +9,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
+use crate::domain::approval::PlanDigest;
 use crate::domain::change_freeze::ChangeFreeze;
 use crate::domain::event::{Failure, FailureKind, TaskState};
 use crate::domain::hold::HoldUntil;
@@ -143,6 +144,8 @@ pub enum Outlook {
     },
     /// It is refused, not begun.
     Refuse(Failure),
+    /// The time of the approval that it has is over.
+    ApprovalExpired(PlanDigest),
 }
 
 /// What policy, freeze and approval say of a pending task; the lock of its cluster and its place among others are not asked.
@@ -169,6 +172,9 @@ pub fn outlook(
     if let Some(failure) = too_late(task, rules.store_id, now) {
         return Outlook::Refuse(failure);
     }
+    if let Some(approval) = task.approval.as_ref().filter(|approval| approval.expire_time <= now) {
+        return Outlook::ApprovalExpired(approval.plan.clone());
+    }
     let mut causes = causes(task, rules, now);
     causes.extend(holder.map(Cause::Held));
     causes.extend(before.map(Cause::Behind));
@@ -182,7 +188,9 @@ pub fn outlook(
         Cause::Frozen(_) | Cause::Unknown(_) => Some(now.plus(NEXT_LOOK)),
         Cause::Approval | Cause::Held(_) | Cause::Behind(_) => None,
     });
-    let again_at = known.max().unwrap_or_else(|| now.plus(LONGEST_WAIT)).min(task.expire_time);
+    let again_at = known.max().unwrap_or_else(|| now.plus(LONGEST_WAIT));
+    let ends = task.approval.iter().map(|approval| approval.expire_time).chain([task.expire_time]);
+    let again_at = ends.fold(again_at, Timestamp::min);
     Outlook::Wait { causes, again_at }
 }
 

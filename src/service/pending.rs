@@ -112,6 +112,9 @@ impl Service {
                     beginning.busy.insert(id, None);
                     beginning.running.spawn(async move { (id, service.begin_or_settle(task).await) });
                 }
+                Outlook::ApprovalExpired(plan) => {
+                    self.write(&task, Input::ApprovalLost { plan, why: ApprovalEnd::Expired }).await?;
+                }
                 Outlook::Refuse(failure) => self.write(&task, Input::NotBegun { failure }).await?,
                 Outlook::Wait { causes, again_at } => {
                     self.tell(&task, &causes, again_at, now);

@@ -130,6 +130,7 @@ pub(super) fn approval_end(by: &Principal, why: ApprovalEnd, reason: &Reason) ->
         ApprovalEnd::Withdrawn => v1::ApprovalEndReason::Withdrawn,
         ApprovalEnd::PlanChanged => v1::ApprovalEndReason::PlanChanged,
         ApprovalEnd::ApproverNotPermitted => v1::ApprovalEndReason::ApproverNotPermitted,
+        ApprovalEnd::Expired => v1::ApprovalEndReason::Expired,
     };
     v1::ApprovalEnd { principal: by.to_string(), why: why.into(), reason: reason.to_string() }
 }

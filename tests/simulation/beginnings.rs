@@ -43,9 +43,10 @@ pub enum Second {
 
 /// The policies of walks. In their time zone the clock is set forward and back again within the first hour.
 pub fn policy(dice: &Dice) -> MaintenancePolicy {
-    let windows: &[u64] = &[0, 0, 20, 40];
-    let open = *dice.one_of(windows);
-    let hours = (0..24).map(|hour| format!("daily {hour:02}:00-{hour:02}:{open:02}").parse().unwrap());
+    let open = *dice.one_of(&[0, 0, 10, 20]);
+    let halves = (0..24).flat_map(|hour| [0, 30].map(|from| (hour, from)));
+    let halves = halves.map(|(hour, from)| format!("daily {hour:02}:{from:02}-{hour:02}:{:02}", from + open));
+    let windows: Vec<_> = halves.map(|window| window.parse().unwrap()).collect();
     let approval = match dice.below(3) {
         0 => ApprovalRule::Never,
         1 => ApprovalRule::Risks(Risk::ALL.to_vec()),
@@ -53,7 +54,7 @@ pub fn policy(dice: &Dice) -> MaintenancePolicy {
     };
     MaintenancePolicy {
         time_zone: TimeZone::posix("SIM0SET,J318/22:40,J318/23:50").unwrap(),
-        windows: if open == 0 { Vec::new() } else { hours.collect() },
+        windows: if open == 0 { Vec::new() } else { windows },
         exclusions: Vec::new(),
         starts: dice.once_in(3),
         approval,

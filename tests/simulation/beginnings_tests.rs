@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use obsteward::domain::approval::ApprovalEnd;
 use obsteward::domain::event::{Phase, TaskState, Verb};
 use obsteward::domain::ids::TaskId;
 use obsteward::domain::maintenance::{ApprovalRule, MaintenancePolicy};
@@ -173,12 +174,36 @@ fn a_plan_that_has_changed_since_asks_again() {
         let asks_again = world.stored(task).task;
         assert_eq!(asks_again.state, TaskState::Pending);
         let (by, why) = asks_again.approval_end.unwrap();
-        assert_eq!((by.as_str(), why), ("berta", obsteward::domain::approval::ApprovalEnd::PlanChanged));
+        assert_eq!((by.as_str(), why), ("berta", ApprovalEnd::PlanChanged));
         world.second(Second::Cancel);
         world.until(Duration::from_secs(5), World::has_answered).await;
         let cancelled = world.stored(task).task;
         assert_eq!((cancelled.state, cancelled.start_time), (TaskState::Refused, None));
         assert_eq!(cancelled.error.unwrap().reason, "CANCELLED");
+        assert_eq!(world.check(true), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn an_approval_runs_out_before_the_window_opens_and_is_given_again() {
+    let approval_time = Duration::from_secs(60);
+    let policy = MaintenancePolicy { approval: ApprovalRule::Always, approval_time, ..in_window() };
+    in_a_world(policy, 1, |mut world| async move {
+        let task = accepted(&world, &Ask { queue: true, ..STOP }).await;
+        let plan = world.plan_digest(task).await;
+        let approved = world.approve_and_wait("berta", task, &plan).await.unwrap().task.approval.unwrap();
+        world.until(Duration::from_secs(600), |world| world.stored(task).task.approval.is_none()).await;
+        let (by, why) = world.stored(task).task.approval_end.unwrap();
+        assert_eq!((by.as_str(), why), ("berta", ApprovalEnd::Expired));
+        let late = world.clock().now().since(approved.expire_time);
+        assert!(late < Duration::from_secs(1), "said {late:?} behind its end");
+        world.until(Duration::from_secs(3600), |world| world.clock().now() >= moment(OPENS)).await;
+        world.pass(Duration::from_secs(10)).await;
+        assert_eq!(state(&world, task), TaskState::Pending);
+        world.approve_and_wait("berta", task, &plan).await.unwrap();
+        world.until(Duration::from_secs(10), |world| state(world, task) != TaskState::Pending).await;
+        assert!(world.rests(Duration::from_secs(600)).await);
+        assert_eq!(state(&world, task), TaskState::Successful);
         assert_eq!(world.check(true), Vec::<String>::new());
     });
 }

@@ -14,7 +14,7 @@ use crate::replica::Whom;
 use crate::walk::{Action, AgentAction, Step};
 use crate::world::World;
 
-/// Every so many steps everything is checked, and at the end of an operation; in between only the logs.
+/// Every so many steps everything is checked, and at the end of an operation.
 const WHOLE_CHECK_EVERY: usize = 10;
 /// How long a service lives that dies at its start.
 const LOOP: Duration = Duration::from_millis(500);

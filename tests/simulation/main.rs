@@ -2,6 +2,10 @@
 //! time, everything random from one seed (docs/architecture.md#the-simulated-world). `scripts/simulate` runs it for people.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+/// A walk makes and drops many small things.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 mod agent_run;
 mod asking;
 mod beginnings;

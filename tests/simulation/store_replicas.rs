@@ -54,7 +54,9 @@ impl Replicas for LifeStore {
     }
 
     async fn replicas(&self) -> Result<Vec<ReplicaRow>, StoreError> {
-        self.read(|content| content.replicas.clone()).await
+        // Of those that have ended the engine asks nothing.
+        let live = |row: &&ReplicaRow| row.state == ReplicaState::Live;
+        self.read(move |content| content.replicas.iter().filter(live).cloned().collect()).await
     }
 
     async fn bury(&self, replica: ReplicaId, renewals: i64) -> Result<bool, StoreError> {

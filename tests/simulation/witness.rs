@@ -122,14 +122,14 @@ impl Witness {
         self.evidence.holder = holder.map_or(0, TaskId::get);
     }
 
-    /// Every promise that is broken by now; `whole`: by what was done to the cluster too, which takes longest to look through.
-    pub fn broken(&mut self, whole: bool) -> Vec<String> {
+    /// Every promise that is broken by now.
+    pub fn broken(&mut self) -> Vec<String> {
         self.evidence.handles.append(&mut self.handles.lock().unwrap());
         self.evidence.watched.resize(self.watched.len(), Vec::new());
         for (known, seen) in self.evidence.watched.iter_mut().zip(&self.watched) {
             known.extend_from_slice(&seen.lock().unwrap()[known.len()..]);
         }
-        if whole { self.evidence.broken() } else { self.evidence.broken_in_logs() }
+        self.evidence.broken()
     }
 
     /// What happened to tasks and in the cluster, in words, with its time from the beginning of the world.

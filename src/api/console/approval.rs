@@ -68,6 +68,7 @@ pub fn facts(state: &ConsoleState, visit: &Visit, stored: &StoredTask) -> Markup
                     ApprovalEnd::Withdrawn => { (visit.say(Text::WasWithdrawn)) },
                     ApprovalEnd::PlanChanged => { (visit.say(Text::PlanHasChanged)) },
                     ApprovalEnd::ApproverNotPermitted => { (visit.say(Text::ApproverMayNot)) },
+                    ApprovalEnd::Expired => { (visit.say(Text::ApprovalRanOut)) },
                 }
             }
         }

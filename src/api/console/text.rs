@@ -239,6 +239,7 @@ texts! {
     WasWithdrawn: "withdrawn", "已撤回";
     PlanHasChanged: "the plan has changed since", "计划已变化";
     ApproverMayNot: "may not act on the cluster any more", "审批人已无操作权限";
+    ApprovalRanOut: "expired before the task began", "任务开始前审批已过期";
 
     // Audit and access.
     Audit: "Audit", "审计";

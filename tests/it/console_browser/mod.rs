@@ -5,6 +5,7 @@
 //! Pictures of every page stay in target/console, and are there to be looked at.
 
 mod accessible;
+mod approvals;
 mod chromium;
 mod gallery;
 mod keyboard;
@@ -24,8 +25,8 @@ use crate::support::{Clients, callers, config, quick};
 
 const PASSWORD: &str = "correct horse battery";
 
-/// A cluster of two servers in each of three zones, registered, and the service over it with the console: `admin` may do everything,
-/// `viewer` may look at clusters and tasks, `newcomer` may see a cluster that is not there.
+/// A cluster of two servers in each of three zones, registered, and the service over it with the console: `admin` and `colleague` may
+/// do everything, `viewer` may look at clusters and tasks, `newcomer` may see a cluster that is not there.
 struct Place {
     sim: SimCluster,
     admin: Clients,
@@ -45,8 +46,12 @@ impl Place {
         std::fs::write(&password_file, format!("{PASSWORD}\n")).unwrap();
         config.auth.enabled = true;
         let user = |name: &str, role: &str| callers::user(name, role, &password_file);
-        config.auth.users =
-            vec![user("admin", "ADMIN"), user("viewer", "CLUSTER_VIEWER"), user("newcomer", "NEWCOMER")];
+        config.auth.users = vec![
+            user("admin", "ADMIN"),
+            user("colleague", "ADMIN"),
+            user("viewer", "CLUSTER_VIEWER"),
+            user("newcomer", "NEWCOMER"),
+        ];
         config.auth.roles = callers::roles(&[("NEWCOMER", &["CLUSTER:999:READ"])]);
         config.rest.listen = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
         change(&mut config);

@@ -102,7 +102,7 @@ async fn a_viewer_is_refused() {
 }
 
 /// Plans, types the address, and asks for it; the number of the task whose page that leads to.
-async fn stopped(tab: &Tab, path: &str, address: &str) -> i64 {
+pub async fn stopped(tab: &Tab, path: &str, address: &str) -> i64 {
     tab.go(&format!("{path}/stop")).await;
     tab.fill("#address", address).await;
     tab.fill("#reason-ask", "a new disk").await;
