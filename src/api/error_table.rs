@@ -268,8 +268,8 @@ pub fn row(refusal: &Refusal) -> Row {
         task_id: task, subtask_id: subtask, name: name;
         subtask_state(*task, *subtask);
     SubtaskNotSkippable { task, subtask, name, why: SkipRefusal::NotItsTurn } => FailedPrecondition, 409, 4010, "TSK10010";
-        "subtask {subtask_id} ({name}) of task {task_id} is undone only after those behind it, which are not yet; roll the task back",
-        "任务 {task_id} 的子任务 {subtask_id}（{name}）之后仍有未回滚的子任务，不允许跳过，请继续回滚任务";
+        "other subtasks of task {task_id} come before subtask {subtask_id} ({name}) and are not done yet; let the task go on, by a retry or, while it is undone, a rollback",
+        "任务 {task_id} 的子任务 {subtask_id}（{name}）须等待其他子任务先完成，不允许跳过，请重试任务；若任务正在回滚，请继续回滚";
         task_id: task, subtask_id: subtask, name: name;
         subtask_state(*task, *subtask);
 

@@ -17,13 +17,14 @@ impl Task {
         self.intents.iter().filter(move |intent| intent.subtask == id).filter(done)
     }
 
-    /// Statements that were sent more than once: whichever of them was found done, another may still be on its way. A single one happens
-    /// once at most.
-    pub fn sent_again(&self) -> impl Iterator<Item = &RecordedIntent> + Clone {
+    /// Statements that may still be on their way although what they do is found done: those that were not answered, because somebody
+    /// else may have done it, and those that were sent more than once, because another of them may have. One that was answered has
+    /// happened, and happens once at most.
+    pub fn may_come_late(&self) -> impl Iterator<Item = &RecordedIntent> + Clone {
         let sent = |intent: &&RecordedIntent| intent.intent.connection_id != 0 && intent.may_have_happened();
         self.intents.iter().filter(sent).filter(move |one| {
             let same = |other: &&RecordedIntent| other.subtask == one.subtask && other.direction == one.direction;
-            self.intents.iter().filter(sent).filter(same).nth(1).is_some()
+            one.unanswered || self.intents.iter().filter(sent).filter(same).nth(1).is_some()
         })
     }
 
@@ -96,9 +97,16 @@ impl Task {
     /// Whether a failed subtask still may not be skipped.
     pub fn prohibits_skip(&self, subtask: &Subtask) -> bool {
         match self.direction {
-            Direction::Forward => subtask.spec.prohibit_skip,
-            // The subtasks behind it are undone first.
-            Direction::Back => !self.undone_behind(subtask.spec.id, None),
+            Direction::Forward => subtask.spec.prohibit_skip || !self.has_turn(subtask),
+            Direction::Back => !self.has_turn(subtask),
+        }
+    }
+
+    /// Whether those that come first are done: before it the subtasks that it waits for, and while the task is undone those behind it.
+    fn has_turn(&self, subtask: &Subtask) -> bool {
+        match self.direction {
+            Direction::Forward => subtask.spec.upstreams.iter().all(|upstream| self.lets_pass(*upstream, subtask)),
+            Direction::Back => self.undone_behind(subtask.spec.id, None),
         }
     }
 

@@ -19,6 +19,8 @@ pub struct RecordedIntent {
     pub at: Timestamp,
     /// `None`: not settled yet, which counts as unknown.
     pub outcome: Option<IntentOutcome>,
+    /// Its own answer never came, whatever a look has found since: it may have been somebody else who did what is found done.
+    pub unanswered: bool,
 }
 
 impl RecordedIntent {

@@ -149,12 +149,12 @@ pub enum Outlook {
 }
 
 /// What policy, freeze and approval say of a pending task; the lock of its cluster and its place among others are not asked.
-pub fn causes(task: &Task, rules: &Rules<'_>, now: Timestamp) -> Vec<Cause> {
+pub fn causes(task: &Task, policy: &MaintenancePolicy, freeze: Option<&ChangeFreeze>, now: Timestamp) -> Vec<Cause> {
     let Some(pending) = &task.spec.pending else { return Vec::new() };
     let mut causes = Vec::new();
     causes.extend(pending.not_before.filter(|at| now < *at).map(Cause::NotBefore));
-    causes.extend(rules.policy.admits(now, pending.starts).err().map(Cause::Window));
-    causes.extend(rules.freeze.cloned().map(Cause::Frozen));
+    causes.extend(policy.admits(now, pending.starts).err().map(Cause::Window));
+    causes.extend(freeze.cloned().map(Cause::Frozen));
     if pending.approval && task.approval_at(now).is_none() {
         causes.push(Cause::Approval);
     }
@@ -175,7 +175,7 @@ pub fn outlook(
     if let Some(approval) = task.approval.as_ref().filter(|approval| approval.expire_time <= now) {
         return Outlook::ApprovalExpired(approval.plan.clone());
     }
-    let mut causes = causes(task, rules, now);
+    let mut causes = causes(task, rules.policy, rules.freeze, now);
     causes.extend(holder.map(Cause::Held));
     causes.extend(before.map(Cause::Behind));
     if causes.is_empty() {

@@ -10,6 +10,7 @@ mod tests;
 mod window;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::civil::{Date, DateTime};
@@ -48,7 +49,7 @@ impl ApprovalRule {
 }
 
 /// What holds for the tasks of a cluster.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MaintenancePolicy {
     pub time_zone: TimeZone,
     /// None: always.
@@ -80,17 +81,18 @@ impl Default for MaintenancePolicy {
 #[derive(Clone, Debug, Default)]
 pub struct MaintenancePolicies {
     /// By the names of clusters.
-    named: HashMap<String, MaintenancePolicy>,
+    named: HashMap<String, Arc<MaintenancePolicy>>,
     /// Of every other.
-    other: MaintenancePolicy,
+    other: Arc<MaintenancePolicy>,
 }
 
 impl MaintenancePolicies {
-    pub const fn new(named: HashMap<String, MaintenancePolicy>, other: MaintenancePolicy) -> Self {
-        Self { named, other }
+    pub fn new(named: HashMap<String, MaintenancePolicy>, other: MaintenancePolicy) -> Self {
+        let named = named.into_iter().map(|(cluster, policy)| (cluster, Arc::new(policy)));
+        Self { named: named.collect(), other: Arc::new(other) }
     }
 
-    pub fn of(&self, cluster: &str) -> &MaintenancePolicy {
+    pub fn of(&self, cluster: &str) -> &Arc<MaintenancePolicy> {
         self.named.get(cluster).unwrap_or(&self.other)
     }
 }

@@ -206,7 +206,7 @@ pub enum SkipRefusal {
     NotFailed(SubtaskState),
     /// It makes the checks that the other subtasks rely on.
     Checks,
-    /// The task is being undone, and the subtasks behind it are undone first.
+    /// Others come first: those that it waits for, or while the task is undone those behind it.
     NotItsTurn,
 }
 

@@ -11,8 +11,8 @@ use crate::domain::approval::{Approval, ApprovalEnd};
 use crate::domain::attempt::RecordedIntent;
 use crate::domain::edges::{begins_again, subtask_edge, task_edge};
 use crate::domain::event::{
-    Direction, Effect, Event, EventKind, Failure, OverriddenCheck, Phase, SubtaskOperation, SubtaskState,
-    TaskOperation, TaskSpec, TaskState, Verb,
+    Direction, Effect, Event, EventKind, Failure, IntentOutcome, OverriddenCheck, Phase, SubtaskOperation,
+    SubtaskState, TaskOperation, TaskSpec, TaskState, Verb,
 };
 use crate::domain::facts::Facts;
 use crate::domain::graph::{SubtaskRole, SubtaskSpec, TaskTarget};
@@ -232,13 +232,18 @@ impl Task {
                     fence: *fence,
                     at: event.at,
                     outcome: None,
+                    unanswered: false,
                 });
                 self.fence = self.fence.max(*fence);
             }
             EventKind::IntentSettled { number, outcome, .. } => {
                 let intent = self.intents.iter_mut().find(|intent| intent.number == *number);
                 match intent {
-                    Some(intent) if intent.is_unresolved() => intent.outcome = Some(*outcome),
+                    Some(intent) if intent.is_unresolved() => {
+                        // An owner behind the one that sent it only looks.
+                        intent.unanswered |= *outcome == IntentOutcome::Unknown || intent.fence < self.fence;
+                        intent.outcome = Some(*outcome);
+                    }
                     Some(_) | None => {
                         return Err(IllegalTransition::Unfit(format!("intent {number} is not open")));
                     }

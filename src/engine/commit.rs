@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tracing::Instrument;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::domain::decide::{Input, TaskRefusal, create, decide};
 use crate::domain::event::{Event, EventKind, Phase, TaskSpec};
 use crate::domain::ids::{Fence, Revision, Seq, TaskId};
@@ -48,16 +48,16 @@ impl Committer {
         Self { store, registry, clock, metrics }
     }
 
-    /// Records a new task. Unless it waits for its beginning, its first steps run at once: `executor` is who drives it. `writes` hold its lock, its request and its
-    /// audit record.
+    /// Records a new task. Unless it waits for its beginning, its first steps run at once: `executor` is who drives it. `writes` hold
+    /// its lock, its request and its audit record.
     pub(super) async fn create(
         &self,
+        at: Timestamp,
         spec: TaskSpec,
         executor: String,
         author: Author,
         writes: Vec<Write>,
     ) -> Result<WriteOutcome, EngineError> {
-        let at = self.clock.now();
         let id = spec.id;
         let does_not_fold = |illegal| BrokenInvariant::DecisionDoesNotFold { task: id, illegal };
         let mut events: Vec<Event> = create(spec).into_iter().map(|kind| Event { at, kind }).collect();
@@ -126,7 +126,7 @@ impl Committer {
         &self,
         before: &Task,
         kinds: Vec<EventKind>,
-        at: crate::clock::Timestamp,
+        at: Timestamp,
         author: &Author,
         writes: impl Fn(&Task) -> Vec<Write>,
     ) -> Result<(Task, Commit), BrokenInvariant> {

@@ -11,12 +11,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
-use crate::clock::{BootClock, Clock};
+use crate::clock::{BootClock, Clock, Timestamp};
 use crate::domain::approval::PlanDigest;
 use crate::domain::decide::Input;
 use crate::domain::event::TaskSpec;
 use crate::domain::graph::OperationName;
 use crate::domain::ids::{Fence, ReplicaId, Revision, TaskId};
+use crate::domain::maintenance::MaintenancePolicy;
 use crate::domain::task::Task;
 use crate::engine::commit::{Committer, WriteOutcome};
 use crate::engine::error::{BrokenInvariant, EngineError};
@@ -123,14 +124,15 @@ impl Engine {
         }
     }
 
-    /// Records a new task, which this replica drives once it is told to [`Engine::begin`].
+    /// Records a new task as of a moment at which it may begin; this replica drives it once it is told to [`Engine::begin`].
     pub async fn create(
         &self,
+        at: Timestamp,
         spec: TaskSpec,
         author: Author,
         writes: Vec<Write>,
     ) -> Result<WriteOutcome, EngineError> {
-        self.committer.create(spec, self.settings.executor.clone(), author, writes).await
+        self.committer.create(at, spec, self.settings.executor.clone(), author, writes).await
     }
 
     /// Of this replica as it is now, for a task that it is about to record.
@@ -143,16 +145,17 @@ impl Engine {
         self.spawn(task, fence, lease, false);
     }
 
-    /// Begins a task that was PENDING, under the approval of this plan if it wants one, and runs it. [`WriteOutcome::Done`] without a
-    /// position: its approval is gone. What was begun or closed meanwhile is refused.
+    /// Begins a task that was PENDING, under the approval of this plan if it wants one and if the policy lets it now, and runs it.
+    /// [`WriteOutcome::Done`] without a position: it may not any more. What was begun or closed meanwhile is refused.
     pub async fn begin_pending(
         self: &Arc<Self>,
         task: &Arc<Task>,
         plan: Option<PlanDigest>,
+        policy: Arc<MaintenancePolicy>,
         author: Author,
     ) -> Result<WriteOutcome, EngineError> {
         let cluster = task.spec.cluster.key.clone();
-        let input = Input::Begin { executor: self.settings.executor.clone(), plan };
+        let input = Input::Begin { executor: self.settings.executor.clone(), plan, policy };
         let lock = |_: &Task| vec![Write::AcquireLock { cluster: cluster.clone() }];
         let lease = self.lease();
         let outcome = self.committer.write(task, input, author, lock).await?;

@@ -147,7 +147,7 @@ impl Executor {
         // Whoever comes behind the task is not to meet what it sent.
         let task = &context.task;
         let late =
-            || self.horizons.latest(task.sent_again(), situation.wall).filter(|_| task.ends_with(context.subtask));
+            || self.horizons.latest(task.may_come_late(), situation.wall).filter(|_| task.ends_with(context.subtask));
         match (ending, task.direction) {
             (Ending::Reached { .. }, Direction::Forward) => late(),
             (Ending::Reached { .. }, Direction::Back) => situation.forward_horizon.or_else(late),

@@ -108,15 +108,17 @@ impl Service {
         key: Option<&RequestKey>,
         audit: Write,
     ) -> Result<Beginning, Refusal> {
+        let now = self.deps.clock.now();
+        let spec = self.admitted(spec, begin, starts, now)?;
         let queued = begin.queue.then(|| {
             let store_id = self.store.store_id().to_owned();
             let pending = Pending { store_id, not_before: None, approval: false, starts };
             TaskSpec { pending: Some(pending), ..spec.clone() }
         });
         let (cluster, name) = (spec.cluster.key.clone(), spec.cluster.name.clone());
-        match (self.begin_task(caller, spec, key, audit.clone()).await?, queued) {
+        match (self.begin_task(caller, now, spec, key, audit.clone()).await?, queued) {
             (Beginning::LockHeld(_) | Beginning::Frozen, Some(queued)) => {
-                self.begin_task(caller, queued, key, audit).await
+                self.begin_task(caller, self.deps.clock.now(), queued, key, audit).await
             }
             (Beginning::Frozen, None) => match self.freeze_of(&cluster).await? {
                 Some(freeze) => Err(Refusal::ChangesFrozen { cluster: name, freeze: Box::new(freeze) }),
@@ -129,10 +131,24 @@ impl Service {
         }
     }
 
+    /// Until here much was read, and the clock may have been set: what may not begin any more waits, or is refused.
+    fn admitted(&self, spec: TaskSpec, begin: BeginRequest, starts: bool, now: Timestamp) -> Result<TaskSpec, Refusal> {
+        if spec.pending.is_some() {
+            return Ok(spec);
+        }
+        let name = &spec.cluster.name;
+        let rules = Rules { policy: self.beginnings.policies.of(name), freeze: None, store_id: self.store.store_id() };
+        Ok(match admit(begin, &rules, &spec.accepted_risks, starts, name, now)? {
+            Admission::Begin => spec,
+            Admission::Wait { pending, earliest: _ } => TaskSpec { pending: Some(pending), ..spec },
+        })
+    }
+
     /// Records a task with its audit record and, unless it is PENDING, with the lock of its cluster.
     async fn begin_task(
         &self,
         caller: &Caller,
+        now: Timestamp,
         spec: TaskSpec,
         key: Option<&RequestKey>,
         audit: Write,
@@ -142,7 +158,7 @@ impl Service {
         let author = Author::Request { principal: caller.principal.clone(), nonce: Uuid::new_v4().to_string() };
         let writes = lock.into_iter().chain([audit]).chain(key.map(|key| key.write(caller))).collect();
         let lease = self.engine.lease();
-        match self.engine.create(spec, author, writes).await.map_err(|error| engine_refusal(&error))? {
+        match self.engine.create(now, spec, author, writes).await.map_err(|error| engine_refusal(&error))? {
             WriteOutcome::Done { task, fence, seq } => {
                 // As committed, whatever it has come to since: its events follow from exactly here.
                 let seq = seq.ok_or_else(|| Refusal::Internal { what: format!("task {id} has no place") })?;

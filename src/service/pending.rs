@@ -94,7 +94,7 @@ impl Service {
             let task = Arc::new(task);
             let rules = self.rules(&task, &freezes);
             let before = first.get(&key).copied();
-            if before.is_none() && task.expire_time > now && causes(&task, &rules, now).is_empty() {
+            if before.is_none() && task.expire_time > now && causes(&task, rules.policy, rules.freeze, now).is_empty() {
                 first.insert(key.clone(), id);
             }
             if let Some(until) = beginning.left_alone(id, now) {
@@ -208,13 +208,14 @@ impl Service {
             }
         }
         let author = Author::Request { principal: spec.creator.clone(), nonce: Uuid::new_v4().to_string() };
-        Ok(match self.engine.begin_pending(task, approved, author).await? {
+        let policy = Arc::clone(self.beginnings.policies.of(&spec.cluster.name));
+        Ok(match self.engine.begin_pending(task, approved, policy, author).await? {
             WriteOutcome::Done { seq: Some(_), .. } => {
                 tracing::info!(task = spec.id.get(), "a task that was pending begins");
                 Look::Begun
             }
             WriteOutcome::LockHeld(holder) => Look::Wait(Cause::Held(holder)),
-            // It was begun, closed or frozen, or lost its approval, since it was read: the next look sees that.
+            // It was begun, closed or frozen, lost its approval, or its window is over, since it was read: the next look sees that.
             WriteOutcome::Done { seq: None, .. }
             | WriteOutcome::Refused(_)
             | WriteOutcome::Fenced

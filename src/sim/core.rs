@@ -253,11 +253,14 @@ impl Core {
         self.record_all(now, happened);
     }
 
-    /// A log stream in words, which end with how many microseconds ago the last of its other members that are gone was lost.
+    /// A log stream in words, with its other members that are gone, and how many microseconds ago the last of them was lost.
     fn others_down(&self, ls: &super::state::LogStream, server: i64, now: Micros) -> String {
         let others = ls.members.iter().filter(|id| **id != server && !self.cluster.reachable(**id));
-        let lost = others.filter_map(|id| self.cluster.server(*id)).map(|server| server.unreachable_since).max();
-        format!("tenant {} log stream {}, others lost before {}", ls.tenant, ls.id, now - lost.unwrap_or_default())
+        let lost =
+            others.clone().filter_map(|id| self.cluster.server(*id)).map(|server| server.unreachable_since).max();
+        let others = others.map(i64::to_string).collect::<Vec<_>>().join(" ");
+        let ago = now - lost.unwrap_or_default();
+        format!("tenant {} log stream {}, others {others} lost before {ago}", ls.tenant, ls.id)
     }
 
     /// Somebody starts the process of a server.

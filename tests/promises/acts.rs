@@ -330,9 +330,11 @@ impl<'a> Acts<'a> {
             let accepted = self
                 .of_pid(pid)
                 .any(|intent| intent.accepts_less_than_a_majority() || intent.accepts(v1::Risk::ServiceLoss));
-            let others_lost_before = line.text.rsplit(' ').next().and_then(|micros| micros.parse::<i64>().ok());
-            let behind_our_back = others_lost_before.is_some_and(|micros| micros <= MARK_SEEN_MICROS)
-                && !self.evidence.servers.iter().any(|other| self.was_just_ended(other.id, pid, line));
+            let (_, others) = line.text.split_once(", others ").unwrap();
+            let (others, before) = others.split_once(" lost before ").unwrap();
+            let mut others = others.split_ascii_whitespace().map(|id| id.parse::<i64>().unwrap());
+            let behind_our_back = before.parse::<i64>().unwrap() <= MARK_SEEN_MICROS
+                && !others.any(|other| self.was_just_ended(other, pid, line));
             if !by_others && !accepted && !behind_our_back {
                 broken.push(format!("6: a majority was lost by the end of pid {pid}: {line:?}"));
             }

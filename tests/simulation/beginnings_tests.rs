@@ -1,5 +1,6 @@
 //! When tasks begin, and with whose consent: the stories that people tell of it, each in a world of its own.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,11 +29,12 @@ fn approved() -> MaintenancePolicy {
 }
 
 fn in_a_world<F: Future<Output = ()>>(policy: MaintenancePolicy, replicas: usize, story: impl FnOnce(World) -> F) {
+    in_a_world_with(WorldOptions { policy: Arc::new(policy), replicas, ..WorldOptions::new(1) }, story);
+}
+
+fn in_a_world_with<F: Future<Output = ()>>(options: WorldOptions, story: impl FnOnce(World) -> F) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    runtime.block_on(async {
-        let options = WorldOptions { policy: Arc::new(policy), replicas, ..WorldOptions::new(1) };
-        story(World::new(options, Story::default()).await).await;
-    });
+    runtime.block_on(async { story(World::new(options, Story::default()).await).await });
 }
 
 async fn accepted(world: &World, ask: &Ask) -> TaskId {
@@ -75,6 +77,36 @@ fn outside_its_windows_a_stop_is_refused_or_waits_and_begins_when_one_opens() {
         assert_eq!(state(&world, task), TaskState::Successful);
         assert_eq!(world.check(true), Vec::<String>::new());
     });
+}
+
+/// Between the look at the window and the beginning, the clock is set behind the window's end: at once when it is asked for, and when it
+/// waited for an approval.
+#[test]
+fn what_was_admitted_a_moment_before_its_window_was_over_does_not_begin() {
+    let windows = vec!["daily 22:00-22:15".parse().unwrap()];
+    let late = &Cell::new(0);
+    for seed in 0..40 {
+        for approval in [ApprovalRule::Never, ApprovalRule::Always] {
+            let policy = MaintenancePolicy { approval, windows: windows.clone(), ..MaintenancePolicy::default() };
+            let options = WorldOptions { policy: Arc::new(policy), ..WorldOptions::new(seed) };
+            in_a_world_with(options, |mut world| async move {
+                let ask = Ask { queue: true, ..STOP };
+                if world.options.policy.approval == ApprovalRule::Always {
+                    accepted(&world, &ask).await;
+                    world.second(Second::Approve);
+                    world.until(Duration::from_secs(5), |world| world.disk.lock().log.len() > 1).await;
+                } else {
+                    world.ask(&ask).unwrap();
+                    world.pass(Duration::from_millis(1)).await;
+                }
+                world.jump_clock(0, 120_000_000);
+                world.pass(Duration::from_secs(5)).await;
+                assert_eq!(world.check(true), Vec::<String>::new(), "seed {seed}");
+                late.set(late.get() + usize::from(world.pending().is_some()));
+            });
+        }
+    }
+    assert!(late.get() > 0, "none came too late");
 }
 
 #[test]

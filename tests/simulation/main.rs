@@ -137,6 +137,30 @@ fn a_stop_that_may_still_come_keeps_its_task_open() {
     });
 }
 
+/// A stop is lost on its way, and somebody else stops the server meanwhile: what is found done is not what was sent, which comes late.
+/// Otherwise the start would come before it, and the server be stopped once more behind a restart that is told as done.
+#[test]
+fn a_restart_waits_for_a_stop_that_somebody_else_has_made_unnecessary() {
+    use obsteward::sim::{Fault, FaultKind};
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        let mut world = world::World::new(world::WorldOptions::new(1), story::Story::default()).await;
+        world.cluster.inject(Fault::from(FaultKind::LateMark { delay_ms: 3_100 }).times(1));
+        let ask = asking::Ask::of(promises::scenario::Operation::Restart, 2);
+        assert!(matches!(world.ask_and_wait(&ask).await, Some(Ok(_))));
+        let sent = |world: &world::World| world.open_task().is_some_and(|open| !open.task.intents.is_empty());
+        world.until(Duration::from_secs(10), sent).await;
+        world.pass(Duration::from_millis(20)).await;
+        let address = world.address(2);
+        world.cluster.third_party(&format!("ALTER SYSTEM FORCE STOP SERVER '{address}'"));
+        assert!(world.rests(Duration::from_secs(600)).await);
+        assert!(world.open_task().is_none(), "{:#?}", world.open_task());
+        world.pass(Duration::from_secs(20)).await;
+        assert!(world.is_well_but_for(&[]), "it was stopped once more");
+        assert_eq!(world.check(true), Vec::<String>::new());
+    });
+}
+
 /// A whole cluster is stopped with force although none of its freezes was ever answered: none is told as done.
 #[test]
 fn a_freeze_that_is_gone_on_without_is_not_told_as_done() {

@@ -3,11 +3,13 @@
 use super::{TaskRefusal, dispatch};
 use crate::clock::Timestamp;
 use crate::domain::approval::{Approval, ApprovalEnd, PlanDigest};
+use crate::domain::beginning::causes;
 use crate::domain::event::{
     Effect, EventKind, Failure, Phase, SubtaskOperation, SubtaskState, TaskOperation, TaskSpec, TaskState,
 };
 use crate::domain::graph::SubtaskSpec;
 use crate::domain::ids::Principal;
+use crate::domain::maintenance::MaintenancePolicy;
 use crate::domain::reason::Reason;
 use crate::domain::task::Task;
 
@@ -41,18 +43,19 @@ fn ready(subtask: &SubtaskSpec) -> EventKind {
 
 /// It takes its cluster and runs.
 ///
-/// `plan`: the one that is approved. What was withdrawn meanwhile, or has expired, begins nothing; the same once the task has.
+/// `plan`: the one that is approved. Where it may not begin at this very moment (it was long until this was decided, the clock was set, the
+/// approval was withdrawn) there are no events.
 pub(super) fn begun(
     task: &Task,
     executor: &str,
     plan: Option<&PlanDigest>,
+    policy: &MaintenancePolicy,
     now: Timestamp,
 ) -> Result<Vec<EventKind>, TaskRefusal> {
     is_pending(task)?;
-    if now >= task.expire_time {
-        return Ok(Vec::new());
-    }
-    if task.wants_approval() && (plan.is_none() || task.approval_at(now).map(|approval| &approval.plan) != plan) {
+    let approved = !task.wants_approval() || task.approval.as_ref().map(|approval| &approval.plan) == plan;
+    // A change freeze is looked for by the commit itself.
+    if now >= task.expire_time || !causes(task, policy, None, now).is_empty() || !approved {
         return Ok(Vec::new());
     }
     let operation = TaskOperation::Execute;

@@ -11,6 +11,7 @@ mod rollback;
 mod skip;
 mod step;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
@@ -23,6 +24,7 @@ use crate::domain::event::{
 };
 use crate::domain::facts::Fact;
 use crate::domain::ids::{Fence, Principal, Revision, SubtaskId};
+use crate::domain::maintenance::MaintenancePolicy;
 use crate::domain::reason::Reason;
 use crate::domain::task::Task;
 
@@ -77,8 +79,8 @@ pub enum Input {
     Requested { asked: VerbRequest, principal: Principal, reason: Reason, if_revision: Option<Revision> },
     /// The owner found the step from which a retry continues.
     RetryFrom { subtask: SubtaskId },
-    /// A task that waited for it may begin.
-    Begin { executor: String, plan: Option<PlanDigest> },
+    /// A task that waited for it may begin, as far as this policy lets it now.
+    Begin { executor: String, plan: Option<PlanDigest>, policy: Arc<MaintenancePolicy> },
     /// A task that waited never begins.
     NotBegun { failure: Failure },
     /// The approval of a task that waits does not hold any more, without a request. `plan`: of what it was.
@@ -86,12 +88,12 @@ pub enum Input {
 }
 
 /// What follows from `input`; no event when there is nothing to do. Every returned list folds onto `task`. No task is closed while a
-/// statement that it sent more than once may still come.
+/// statement of it may still come ([`Task::may_come_late`]).
 pub fn decide(task: &Task, input: Input, now: Timestamp) -> Result<Vec<EventKind>, TaskRefusal> {
     let events = follows(task, input, now)?;
     let closes =
         |event: &EventKind| matches!(event, EventKind::TaskStateChanged { to, .. } if to.phase() == Phase::Closed);
-    let ahead = || task.sent_again().map(|intent| intent.intent.horizon).max().filter(|until| *until > now);
+    let ahead = || task.may_come_late().map(|intent| intent.intent.horizon).max().filter(|until| *until > now);
     match ahead().filter(|_| events.iter().any(closes)) {
         Some(until) => Err(TaskRefusal::EffectMayStillHappen { task: task.spec.id, until }),
         None => Ok(events),
@@ -154,7 +156,7 @@ fn follows(task: &Task, input: Input, now: Timestamp) -> Result<Vec<EventKind>, 
             request::requested(task, asked, Requester { principal, reason }, if_revision, now)
         }
         Input::RetryFrom { subtask } => Ok(retry::retry_from(task, subtask)),
-        Input::Begin { executor, plan } => begin::begun(task, &executor, plan.as_ref(), now),
+        Input::Begin { executor, plan, policy } => begin::begun(task, &executor, plan.as_ref(), &policy, now),
         Input::NotBegun { failure } => begin::not_begun(task, failure),
         Input::ApprovalLost { plan, why } => {
             // Somebody may have agreed with another plan since.

@@ -168,8 +168,8 @@ fn allowed(task: &Task, asked: &VerbRequest) -> Result<(), TaskRefusal> {
         if !task.can_skip(found) {
             let (subtask, name) = (*subtask, found.spec.name.clone());
             let why = match (found.state, task.direction) {
-                (SubtaskState::Failed, Direction::Forward) => SkipRefusal::Checks,
-                (SubtaskState::Failed, Direction::Back) => SkipRefusal::NotItsTurn,
+                (SubtaskState::Failed, Direction::Forward) if found.spec.prohibit_skip => SkipRefusal::Checks,
+                (SubtaskState::Failed, Direction::Forward | Direction::Back) => SkipRefusal::NotItsTurn,
                 (state, Direction::Forward | Direction::Back) => SkipRefusal::NotFailed(state),
             };
             return Err(TaskRefusal::SubtaskNotSkippable { task: id, subtask, name, why });

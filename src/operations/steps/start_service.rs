@@ -195,8 +195,8 @@ fn set_again(context: &StepContext, subject: &ServerOrZone, servers: &[ServerRea
     in_doubt.map(|intent| (intent.number, IntentOutcome::Unknown)).collect()
 }
 
-/// Of the stops that this task sent, the one that set the mark is not known where there are several, and another may set it once
-/// more behind the start: that waits until none can.
+/// Of the stops that this task sent, the one that set the mark is not known where there are several, or where the only one was not
+/// answered: somebody else may have set it. One that comes behind the start sets it once more: the start waits until none can.
 fn late_stop(context: &StepContext, subject: &ServerOrZone) -> Option<Observation> {
     let (task, target) = (&context.task, &context.this()?.spec.target);
     let kinds = [StepKind::StopService, StepKind::StopZone].map(StepKind::as_str);
@@ -204,11 +204,15 @@ fn late_stop(context: &StepContext, subject: &ServerOrZone) -> Option<Observatio
     let of_it = of_it.filter(|spec| spec.target == *target && kinds.contains(&spec.kind.as_str()));
     let stops: Vec<&RecordedIntent> = of_it.flat_map(|spec| task.effects(spec.id)).collect();
     let until = context.may_happen_until(stops.iter().copied())?;
-    (stops.len() > 1).then(|| {
+    let sent = match stops.len() {
+        0 => return None,
+        1 => "once, without an answer,".to_owned(),
+        more => format!("{more} times"),
+    };
+    (stops.len() > 1 || stops.iter().any(|stop| stop.unanswered)).then(|| {
         let message = format!(
-            "{} was sent {} times to {subject}, and one may take effect until {until}; {} comes behind that",
+            "{} was sent {sent} to {subject}, and may take effect until {until}; {} comes behind that",
             subject.stop_words(),
-            stops.len(),
             subject.start_words()
         );
         let again_in = until.since(context.clock.now()).min(LOOK);

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use obsteward::domain::decide::Input;
+use obsteward::domain::decide::{Input, TaskRefusal};
 use obsteward::domain::event::{Effect, SubtaskState, TaskServer, TaskSpec, TaskState, Verb};
 use obsteward::domain::graph::{SubtaskRole, SubtaskSpec, TaskTarget};
 use obsteward::domain::ids::ServerId;
+use obsteward::domain::refusal::SkipRefusal;
 use obsteward::domain::rollout::{Paused, Rollout, RolloutAction};
 use proptest::prelude::*;
 
@@ -66,6 +67,37 @@ fn done(driven: &mut Driven, offset: usize) {
     driven.must(wanted(driven, subtask(offset), 1, false));
     driven.wait(2);
     driven.must(success(subtask(offset)));
+}
+
+/// A server that failed is answered for, so its steps are still to be run: the gate behind them is not skipped before.
+#[test]
+fn a_gate_is_not_skipped_before_its_batch_is_done() {
+    // 0; 1 2 | 3; 4 5 | 6; 7 8 | 9; 10
+    let mut driven = rollout(&[1, 1, 1], 2, None);
+    for offset in [1, 2] {
+        done(&mut driven, offset);
+    }
+    driven.must(success(subtask(3)));
+    driven.must(failure(subtask(4)));
+    driven.must(dispatch());
+    driven.must(failure(subtask(6)));
+    assert_eq!(driven.task.state, TaskState::Failed);
+    driven.must(skip(subtask(4)));
+    assert!(!driven.task.can_skip(&driven.task.subtasks[6]));
+    match driven.give(skip(subtask(6))) {
+        Err(TaskRefusal::SubtaskNotSkippable { why: SkipRefusal::NotItsTurn, .. }) => {}
+        other => panic!("{other:?}"),
+    }
+    driven.must(asked(Verb::Retry));
+    driven.must(Input::RetryFrom { subtask: subtask(5) });
+    let waiting = [SubtaskState::Ready, SubtaskState::Pending, SubtaskState::Pending];
+    assert_eq!([5, 6, 7].map(|at| driven.state(at)), waiting);
+    driven.must(dispatch());
+    driven.must(success(subtask(5)));
+    driven.must(dispatch());
+    driven.must(failure(subtask(6)));
+    driven.must(skip(subtask(6)));
+    assert_eq!(driven.state(7), SubtaskState::Ready);
 }
 
 #[test]

@@ -201,7 +201,7 @@ impl Fixture {
         let writes = vec![Write::AcquireLock { cluster: spec.cluster.key.clone() }];
         let author = Author::Request { principal: Principal::new("tester"), nonce: "1".to_owned() };
         let lease = self.engine.lease();
-        match self.engine.create(spec, author, writes).await.unwrap() {
+        match self.engine.create(Clock::system().now(), spec, author, writes).await.unwrap() {
             WriteOutcome::Done { task, fence, .. } => self.engine.begin(task, fence, lease),
             other => panic!("{other:?}"),
         }

@@ -69,7 +69,7 @@ const BROKEN: &[(Break, &str)] = &[
     (
         |e| {
             let ended = e.record.iter().rfind(|line| line.kind == Kind::ProcessEnded).unwrap();
-            let (kind, text) = (Kind::MajorityLost, "others lost before 16000000".to_owned());
+            let (kind, text) = (Kind::MajorityLost, "tenant 1 log stream 1, others 3 lost before 16000000".to_owned());
             e.record.push(Recorded { kind, text, sequence: ended.sequence + 1, ..ended.clone() });
         },
         "6: a majority was lost",

@@ -21,7 +21,7 @@ fn waiting(id: i64, cluster: i64) -> Commit {
 
 /// The commit with which a task that waited takes its cluster.
 fn beginning(task: &Task, nonce: &str) -> Commit {
-    let input = Input::Begin { executor: "me".to_owned(), plan: None };
+    let input = Input::Begin { executor: "me".to_owned(), plan: None, policy: Arc::default() };
     let kinds = decide(task, input, at(30)).expect("it may begin");
     let events: Vec<Event> = kinds.into_iter().map(|kind| Event { at: at(30), kind }).collect();
     let mut begun = task.clone();
