@@ -43,6 +43,8 @@ impl Service {
     pub(super) async fn accept(&self, caller: &Caller, asked: Operate) -> Result<StoredTask, Refusal> {
         let key = asked.request_key();
         match self.accept_new(caller, asked, key.as_ref()).await {
+            // A store that does not answer is not asked once more.
+            Err(refusal @ Refusal::Unavailable { .. }) => Err(refusal),
             Err(refusal) => self.known(caller, key.as_ref()).await?.ok_or(refusal),
             accepted => accepted,
         }

@@ -66,8 +66,14 @@ impl Guarded {
             }
             Err(refusal) => Err(refusal),
         };
-        if let Err(refusal) = &ended {
-            self.record(caller, C::CALL, entry, refusal).await;
+        match &ended {
+            Ok(_) => {}
+            // It may be the store that does not answer: its record is tried for, and the caller does not wait for that.
+            Err(refusal @ Refusal::Unavailable { .. }) => {
+                let (this, caller, refusal) = (self.clone(), caller.clone(), refusal.clone());
+                tokio::spawn(async move { this.record(&caller, C::CALL, entry, &refusal).await }.in_current_span());
+            }
+            Err(refusal) => self.record(caller, C::CALL, entry, refusal).await,
         }
         ended
     }
