@@ -115,7 +115,7 @@ async fn begin(engine: Arc<Engine>, spec: TaskSpec) {
     let writes = vec![Write::AcquireLock { cluster: spec.cluster.key.clone() }];
     let author = Author::Request { principal: Principal::new("bench"), nonce: spec.id.to_string() };
     let lease = engine.lease();
-    match engine.create(spec, author, writes).await.unwrap() {
+    match engine.create(Clock::system().now(), spec, author, writes).await.unwrap() {
         WriteOutcome::Done { task, fence, .. } => engine.begin(task, fence, lease),
         other => panic!("{other:?}"),
     }

@@ -71,7 +71,8 @@ async fn closed(count: usize) {
         let writes = vec![Write::AcquireLock { cluster: spec.cluster.key.clone() }];
         let author = Author::Request { principal: Principal::new("bench"), nonce: spec.id.to_string() };
         let lease = engine.lease();
-        let WriteOutcome::Done { task, fence, .. } = engine.create(spec, author, writes).await.unwrap() else {
+        let WriteOutcome::Done { task, fence, .. } = engine.create(clock.now(), spec, author, writes).await.unwrap()
+        else {
             panic!("not created")
         };
         engine.begin(task, fence, lease);
