@@ -69,7 +69,8 @@ async fn whatever_fails_the_promises_are_kept() {
     let findings = check_store(&Place::Shared(Box::new(set.options()))).await.unwrap().findings;
     println!("chaos: seed {seed}, {seconds} s, {clusters} clusters, {tasks} tasks, {adoptions} taken over, {done:?}");
     assert!(broken.is_empty() && findings.is_empty(), "seed {seed}: {broken:#?} {findings:#?}");
-    assert!(tasks > 0 && adoptions > 0, "nothing has happened");
+    // In a short run the one replica that is killed may drive nothing just then.
+    assert!(tasks > 0 && (adoptions > 0 || seconds < 60), "nothing has happened");
 }
 
 /// One thing after the other goes wrong, and is mended.
