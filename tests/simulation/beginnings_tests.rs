@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
-use obsteward::domain::approval::ApprovalEnd;
+use obsteward::domain::approval::{ApprovalEnd, PlanDigest};
 use obsteward::domain::event::{Phase, TaskState, Verb};
 use obsteward::domain::ids::TaskId;
 use obsteward::domain::maintenance::{ApprovalRule, MaintenancePolicy};
@@ -45,6 +45,15 @@ async fn accepted(world: &World, ask: &Ask) -> TaskId {
 
 fn state(world: &World, task: TaskId) -> TaskState {
     world.stored(task).task.state
+}
+
+/// Somebody else approves it: nothing else is in its way.
+async fn succeeds_once_approved(world: &mut World, task: TaskId, plan: &PlanDigest) {
+    world.approve_and_wait("berta", task, plan).await.unwrap();
+    world.until(Duration::from_secs(10), |world| state(world, task) != TaskState::Pending).await;
+    assert!(world.rests(Duration::from_secs(600)).await);
+    assert_eq!(state(world, task), TaskState::Successful);
+    assert_eq!(world.check(true), Vec::<String>::new());
 }
 
 /// What it is told to wait for.
@@ -186,11 +195,7 @@ fn a_task_that_waits_for_somebody_else_begins_as_its_plan_was_shown() {
         world.second(Second::Thaw);
         world.pass(Duration::from_secs(10)).await;
         assert_eq!(state(&world, task), TaskState::Pending);
-        world.approve_and_wait("berta", task, &plan).await.unwrap();
-        world.until(Duration::from_secs(10), |world| state(world, task) != TaskState::Pending).await;
-        assert!(world.rests(Duration::from_secs(600)).await);
-        assert_eq!(state(&world, task), TaskState::Successful);
-        assert_eq!(world.check(true), Vec::<String>::new());
+        succeeds_once_approved(&mut world, task, &plan).await;
     });
 }
 
@@ -232,11 +237,7 @@ fn an_approval_runs_out_before_the_window_opens_and_is_given_again() {
         world.until(Duration::from_secs(3600), |world| world.clock().now() >= moment(OPENS)).await;
         world.pass(Duration::from_secs(10)).await;
         assert_eq!(state(&world, task), TaskState::Pending);
-        world.approve_and_wait("berta", task, &plan).await.unwrap();
-        world.until(Duration::from_secs(10), |world| state(world, task) != TaskState::Pending).await;
-        assert!(world.rests(Duration::from_secs(600)).await);
-        assert_eq!(state(&world, task), TaskState::Successful);
-        assert_eq!(world.check(true), Vec::<String>::new());
+        succeeds_once_approved(&mut world, task, &plan).await;
     });
 }
 
