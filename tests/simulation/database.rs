@@ -128,7 +128,7 @@ impl Link {
     }
 
     async fn travels(&self) {
-        if self.dice.once_in(3) {
+        if self.dice.once_in(6) {
             sleep(Duration::from_millis(1 + self.dice.below(3))).await;
         }
     }

@@ -19,6 +19,8 @@ use obsteward::store::{Author, Commit, CommitOutcome, LockRow, LogLine, Write};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::store_writer::Told;
+
 /// Shared and cheap to clone.
 #[derive(Clone, Default)]
 pub struct Disk(Arc<Mutex<Content>>);
@@ -50,6 +52,8 @@ pub struct Content {
     last_id: i64,
     /// How many commits were written.
     commits: watch::Sender<usize>,
+    /// Position of the last event and how often a replica has left, told to whoever would look for them again and again.
+    news: Told<(Seq, i64)>,
 }
 
 /// A lock was taken for a task, or claimed by another owner.
@@ -112,6 +116,15 @@ impl Content {
     /// Follows how many commits were written.
     pub fn commits(&self) -> watch::Receiver<usize> {
         self.commits.subscribe()
+    }
+
+    /// Follows the position of the last event and how often a replica has left.
+    pub fn news(&self) -> watch::Receiver<(Seq, i64)> {
+        self.news.follow()
+    }
+
+    pub fn tell_news(&self) {
+        self.news.raise((self.head(), self.ownership));
     }
 
     pub fn reserve(&mut self, count: u32) -> i64 {
@@ -248,6 +261,7 @@ impl Content {
         }
         let Commit { author, events, .. } = commit;
         stored.commits.push(StoredCommit { reached, author, events, seq, fence });
+        self.tell_news();
         CommitOutcome::Committed { revision: reached, seq, fence }
     }
 

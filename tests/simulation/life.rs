@@ -99,6 +99,11 @@ impl Dice {
         Duration::from_micros(micros)
     }
 
+    /// A moment of the next so long, and not now.
+    pub fn within(&self, longest: Duration) -> Duration {
+        Duration::from_micros(1 + self.below(u64::try_from(longest.as_micros()).unwrap()))
+    }
+
     pub fn one_of<'a, T>(&self, all: &'a [T]) -> &'a T {
         &all[usize::try_from(self.below(all.len() as u64)).unwrap()]
     }

@@ -49,6 +49,7 @@ impl Content {
         }
         self.owners.retain(|_, owner| *owner != replica);
         self.ownership += 1;
+        self.tell_news();
         true
     }
 

@@ -53,9 +53,9 @@ pub struct LifeStore {
 impl LifeStore {
     /// Opens the disk for a life; needs a runtime.
     pub fn open(disk: Disk, life: Arc<Life>, link: Arc<Link>, name: String, clock: Clock) -> Arc<Self> {
-        let (head, ownership) = {
+        let (head, ownership, news) = {
             let content = disk.lock();
-            (content.head(), content.ownership)
+            (content.head(), content.ownership, content.news())
         };
         let (committed, me) = (Arc::new(Told::new(head)), Arc::default());
         let writer =
@@ -74,7 +74,7 @@ impl LifeStore {
             latest: Mutex::default(),
         });
         if store.link.is_shared() {
-            tokio::spawn(follow(Arc::downgrade(&store)));
+            tokio::spawn(follow(Arc::downgrade(&store), news));
         }
         store
     }

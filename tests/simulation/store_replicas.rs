@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use obsteward::clock::monotonic_now;
-use obsteward::domain::ids::{Fence, ReplicaId};
+use obsteward::domain::ids::{Fence, ReplicaId, Seq};
 use obsteward::store::StoreError;
 use obsteward::store::replicas::{OwnedTask, ReplicaRow, ReplicaState, Replicas};
 use tokio::sync::watch;
@@ -91,26 +91,36 @@ impl Replicas for LifeStore {
     }
 }
 
-/// Looks at what other replicas have written, until the store is dropped or its life is over.
-pub async fn follow(store: Weak<LifeStore>) {
+/// Looks at what other replicas have written, until the store is dropped or its life is over. A look that would find nothing is left
+/// out: it is waited for news, and then for as long as an interval would still have lasted.
+pub async fn follow(store: Weak<LifeStore>, mut news: watch::Receiver<(Seq, i64)>) {
     let mut changed = monotonic_now();
-    let mut quiet = false;
+    let (mut open, mut failed) = (true, false);
     loop {
-        sleep(if quiet { QUIET_INTERVAL } else { TAIL_INTERVAL }).await;
-        let Some(store): Option<Arc<LifeStore>> = store.upgrade() else { return };
-        if store.life.is_over() {
+        if !failed && news.changed().await.is_err() {
             return;
         }
+        let Some(interval) = store.upgrade().filter(|store| !store.life.is_over()).map(|store| {
+            let quiet = !open && monotonic_now().duration_since(changed) > QUIET_AFTER;
+            store.life.dice.within(if quiet { QUIET_INTERVAL } else { TAIL_INTERVAL })
+        }) else {
+            return;
+        };
+        sleep(interval).await;
+        let Some(store): Option<Arc<LifeStore>> = store.upgrade() else { return };
         let counters = |content: &mut crate::disk::Content| {
+            news.mark_unchanged();
             let open = content.locks.values().any(|lock| lock.holder.is_some());
             (content.head(), content.ownership, open)
         };
         // Whoever asks meanwhile is told that the store failed.
-        let Ok((head, ownership, open)) = store.read(counters).await else { continue };
+        let found = store.read(counters).await;
+        failed = found.is_err();
+        let Ok((head, ownership, locked)) = found else { continue };
+        open = locked;
         // Each is told, whatever the other is.
         if [store.committed.raise(head), store.ownership.raise(ownership)].contains(&true) {
             changed = monotonic_now();
         }
-        quiet = !open && monotonic_now().duration_since(changed) > QUIET_AFTER;
     }
 }

@@ -192,6 +192,7 @@ async fn arrive(link: Arc<Link>, disk: Disk, job: Arc<dyn Job>, me: Option<Repli
 }
 
 /// A number that only grows, told to whoever follows it. Each has a channel of its own: one channel would wake them in any order.
+#[derive(Default)]
 pub struct Told<T>(Mutex<(T, Vec<watch::Sender<T>>)>);
 
 impl<T: Ord + Copy> Told<T> {

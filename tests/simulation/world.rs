@@ -45,7 +45,7 @@ use crate::witness::Witness;
 /// When every world begins.
 pub const BEGINS: i64 = 1_700_000_000_000_000;
 /// Between two moments at which time goes on in the cluster.
-const TICK: Duration = Duration::from_millis(100);
+const TICK: Duration = Duration::from_millis(200);
 const AGENT_PORT: u16 = 62_888;
 
 /// What a world is made of.
