@@ -1,5 +1,7 @@
 //! An effect that a task tried or is about to try, as folded from its events.
 
+use std::time::Duration;
+
 use crate::clock::Timestamp;
 use crate::domain::effect::Intent;
 use crate::domain::event::{Direction, IntentOutcome};
@@ -17,6 +19,9 @@ pub struct RecordedIntent {
     pub intent: Intent,
     pub fence: Fence,
     pub at: Timestamp,
+    /// From then to its horizon, as whoever recorded it saw it. By the clock of another owner the horizon itself is no moment: it is
+    /// counted anew when the task is adopted.
+    pub lasts: Duration,
     /// `None`: not settled yet, which counts as unknown.
     pub outcome: Option<IntentOutcome>,
     /// Its own answer never came, whatever a look has found since: it may have been somebody else who did what is found done.

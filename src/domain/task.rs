@@ -231,6 +231,7 @@ impl Task {
                     intent: intent.clone(),
                     fence: *fence,
                     at: event.at,
+                    lasts: intent.horizon.since(event.at),
                     outcome: None,
                     unanswered: false,
                 });
@@ -263,6 +264,9 @@ impl Task {
                 }
                 self.fence = *fence;
                 self.adoptions += 1;
+                for intent in &mut self.intents {
+                    intent.intent.horizon = event.at.plus(intent.lasts);
+                }
                 // While it waits for a person nothing is to happen: that is no gap.
                 let waits = self.held().next().is_some() || self.paused().is_some();
                 let gap = if waits { Duration::ZERO } else { event.at.since(self.last_progress_at) };

@@ -22,7 +22,7 @@ impl Horizons {
 
     /// The effect is about to be tried. Returns when its horizon passes: behind it, it may not be sent any more.
     pub fn begin(&self, intent: &RecordedIntent) -> Instant {
-        let until = monotonic_now() + intent.intent.horizon.since(intent.at);
+        let until = monotonic_now() + intent.lasts;
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(intent.number, until);
         until
     }

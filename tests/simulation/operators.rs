@@ -186,7 +186,7 @@ impl Operators {
             self.broken.push(format!("2: {what} by intent {intent} of task {task}{whose} took place {why}"));
         };
         if let Some(recorded) = self.recorded.get(&number) {
-            let until = recorded + i64::try_from(of_it.intent.horizon.since(of_it.at).as_micros()).unwrap();
+            let until = recorded + i64::try_from(of_it.lasts.as_micros()).unwrap();
             if at > until {
                 wrong(format!("{} us behind its horizon", at - until));
             }

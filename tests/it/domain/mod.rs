@@ -26,6 +26,8 @@ mod rollback;
 mod rollout;
 mod skip;
 
+const HOUR: Duration = Duration::from_secs(3600);
+
 /// One of the inputs, sensible or not.
 fn any_input(driven: &Driven, kind: u8, which: u8, more: u8) -> Input {
     let anyone = subtask(usize::from(which) % (driven.task.subtasks.len() + 1));
@@ -158,6 +160,24 @@ fn a_task_never_closes_over_an_open_effect_of_another_subtask() {
     driven.must(dispatch());
     driven.must(failure(subtask(0)));
     assert_eq!(driven.task.state, TaskState::Failed);
+}
+
+#[test]
+fn an_adoption_counts_a_horizon_anew_by_the_clock_of_the_adopter() {
+    let recorded = Driven::new(&[0]).now;
+    // The clock of the other owner is an hour ahead, or behind.
+    for clock in [recorded.plus(HOUR), recorded.minus(HOUR)] {
+        let mut driven = Driven::new(&[0]);
+        driven.must(dispatch());
+        driven.must(wanted(&driven, subtask(0), 30, false));
+        driven.now = clock;
+        driven.must(adopted(&driven));
+        driven.wait(29);
+        let (task, until) = (driven.task.spec.id, clock.plus(Duration::from_secs(30)));
+        assert_eq!(driven.give(failure(subtask(0))), Err(TaskRefusal::EffectMayStillHappen { task, until }));
+        driven.wait(1);
+        driven.must(failure(subtask(0)));
+    }
 }
 
 #[test]
