@@ -264,9 +264,7 @@ impl Task {
                 }
                 self.fence = *fence;
                 self.adoptions += 1;
-                for intent in &mut self.intents {
-                    intent.intent.horizon = event.at.plus(intent.lasts);
-                }
+                self.count_horizons_anew(event.at);
                 // While it waits for a person nothing is to happen: that is no gap.
                 let waits = self.held().next().is_some() || self.paused().is_some();
                 let gap = if waits { Duration::ZERO } else { event.at.since(self.last_progress_at) };
@@ -280,8 +278,8 @@ impl Task {
                 let (by, at) = (principal.clone(), event.at);
                 match verb {
                     Verb::Cancel => self.cancelled_by = Some(by),
-                    Verb::Retry => self.turn(Direction::Forward),
-                    Verb::Rollback => self.turn(Direction::Back),
+                    Verb::Retry => self.turn(Direction::Forward, at),
+                    Verb::Rollback => self.turn(Direction::Back, at),
                     Verb::CompleteHold => self.hold_completion = Some(HoldCompletion { by, at }),
                     Verb::Pause => self.pause_request = Some(PauseRequest { by, at }),
                     Verb::Resume => {
@@ -324,8 +322,16 @@ impl Task {
     }
 
     /// Who asks a task at rest to go on asks for all of it.
-    fn turn(&mut self, direction: Direction) {
+    fn turn(&mut self, direction: Direction, at: Timestamp) {
         (self.cancelled_by, self.pause_request, self.direction) = (None, None, direction);
+        self.count_horizons_anew(at);
+    }
+
+    /// For another owner, or one behind a rest: nobody knows what was done to the clocks meanwhile.
+    fn count_horizons_anew(&mut self, at: Timestamp) {
+        for intent in &mut self.intents {
+            intent.intent.horizon = at.plus(intent.lasts);
+        }
     }
 
     fn move_task(&mut self, at: Timestamp, to: TaskState, operation: TaskOperation, error: Option<Failure>) {

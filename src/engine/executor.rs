@@ -24,6 +24,7 @@ use crate::engine::error::{BrokenInvariant, EngineError};
 use crate::engine::failpoints::Failpoints;
 use crate::engine::horizons::Horizons;
 use crate::engine::lease::{EffectLease, TaskLease};
+use crate::engine::look_rate::LookRate;
 use crate::engine::policy::Note;
 use crate::engine::requests::Requests;
 use crate::engine::scheduler::EngineSettings;
@@ -76,6 +77,7 @@ pub(super) struct Executor {
     requested: Arc<Requests>,
     task: Mutex<Arc<Task>>,
     pub horizons: Arc<Horizons>,
+    pub look_rate: Arc<LookRate>,
     /// Effects in flight: from the commit of their intent to the commit of their outcome.
     effects: TaskTracker,
 }
@@ -90,6 +92,7 @@ impl Executor {
         fence: Fence,
         lease: TaskLease,
         shutdown: CancellationToken,
+        look_rate: Arc<LookRate>,
         requested: Arc<Requests>,
         task: Arc<Task>,
     ) -> Self {
@@ -113,6 +116,7 @@ impl Executor {
             requested,
             task,
             horizons,
+            look_rate,
             effects,
         }
     }

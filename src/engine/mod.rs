@@ -8,6 +8,7 @@ mod executor;
 mod failpoints;
 mod horizons;
 mod lease;
+mod look_rate;
 mod measuring;
 mod ownership;
 mod pace;

@@ -173,6 +173,11 @@ impl Policy {
         self.wait.is_silent()
     }
 
+    /// Whether the last look could not be made.
+    pub(super) const fn is_unanswered(&self) -> bool {
+        self.unreadable.is_some()
+    }
+
     /// Until when the execution may wait, as things stand.
     pub(super) fn deadline(&self, now: &Situation) -> Timestamp {
         now.wall.plus(self.wait.end().saturating_duration_since(now.at))

@@ -24,6 +24,7 @@ use crate::engine::error::{BrokenInvariant, EngineError};
 use crate::engine::executor::{Executor, ExitReason};
 use crate::engine::failpoints::Failpoints;
 use crate::engine::lease::{ReplicaLease, TaskLease};
+use crate::engine::look_rate::LookRate;
 use crate::engine::requests::Requests;
 use crate::engine::sightings::Sightings;
 use crate::engine::spans;
@@ -73,6 +74,7 @@ pub struct Engine {
     pub(super) shutdown: CancellationToken,
     tracker: TaskTracker,
     running: Mutex<HashMap<TaskId, Running>>,
+    look_rate: Arc<LookRate>,
 }
 
 impl Engine {
@@ -103,6 +105,7 @@ impl Engine {
             shutdown: CancellationToken::new(),
             tracker: TaskTracker::new(),
             running: Mutex::default(),
+            look_rate: Arc::new(LookRate::new()),
         })
     }
 
@@ -229,6 +232,7 @@ impl Engine {
             fence,
             lease,
             self.shutdown.clone(),
+            Arc::clone(&self.look_rate),
             requested,
             task,
         );

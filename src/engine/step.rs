@@ -179,6 +179,11 @@ pub trait Operation: Send + Sync {
         permit: Permit,
     ) -> Result<String, Failure>;
 
+    /// Whether its steps ask clusters and hosts: what has not answered yet is asked at a bounded rate.
+    fn asks_clusters(&self) -> bool {
+        false
+    }
+
     /// Inventory changes in the commit that closes the task: statuses are restored when it was refused.
     fn closing_writes(&self, task: &Task) -> Vec<Write>;
 }

@@ -9,7 +9,7 @@ use tracing::Instrument;
 use crate::clock::{Timestamp, monotonic_now};
 use crate::domain::attempt::RecordedIntent;
 use crate::domain::decide::{Input, StepOutput};
-use crate::domain::event::{Direction, Failure, FailureKind, TaskState};
+use crate::domain::event::{Direction, Failure, FailureKind, SubtaskState, TaskState};
 use crate::domain::ids::SubtaskId;
 use crate::domain::task::Task;
 use crate::engine::acting::Attempt;
@@ -70,7 +70,7 @@ impl Executor {
                     context.unmoved = policy.unmoved(&self.situation(&context));
                     let found = tokio::select! {
                         biased;
-                        found = self.looked(&*step, &context, &policy) => found,
+                        found = self.looked(&*step, &context, &policy, droppable) => found,
                         () = self.request_arrived(context.task.revision), if droppable => continue,
                     };
                     if let Observation::Unreadable { failure } = &found {
@@ -185,14 +185,19 @@ impl Executor {
     }
 
     /// A look. The first may be long, and is a wait that must not be silent either.
-    async fn looked(&self, step: &dyn Step, context: &StepContext, policy: &Policy) -> Observation {
+    async fn looked(&self, step: &dyn Step, context: &StepContext, policy: &Policy, droppable: bool) -> Observation {
         if let Some(this) = context.this()
             && self.failpoints.at_look(&this.spec.name, context.task.direction)
         {
             let failure = Failure::new(FailureKind::Internal, "FAILPOINT", "a failpoint lets this step fail");
             return Observation::Refuse { failure, output: StepOutput::default(), unresolved: Unresolved::NotKnown };
         }
-        let look = context.look(step);
+        let look = async {
+            if droppable {
+                self.turn(context, policy).await;
+            }
+            context.look(step).await
+        };
         tokio::pin!(look);
         if !policy.is_silent() {
             return look.await;
@@ -215,6 +220,19 @@ impl Executor {
                 );
                 look.await
             }
+        }
+    }
+
+    /// Waits until what has not answered yet may be asked.
+    async fn turn(&self, context: &StepContext, policy: &Policy) {
+        if !self.operation.asks_clusters() {
+            return;
+        }
+        let mut states = context.task.subtasks.iter().map(|subtask| subtask.state);
+        if policy.is_unanswered() {
+            self.look_rate.again.take().await;
+        } else if policy.is_silent() && states.all(|state| state != SubtaskState::Successful) {
+            self.look_rate.first.take().await;
         }
     }
 }

@@ -28,6 +28,10 @@ impl Operation for DefinedOperation {
         Some(steps::of_kind(subtask.kind.parse().ok()?, self.0.clone()))
     }
 
+    fn asks_clusters(&self) -> bool {
+        true
+    }
+
     /// An intent on a session: KILL it and check that it is gone. An intent on a host needs nothing: the next look tells its agent
     /// of the new fence (`step_io::find_behind`), which refuses the old one from then on, and runs a token once.
     async fn take_over(
