@@ -9,9 +9,9 @@ use tokio::time::Instant;
 use crate::clock::monotonic_now;
 
 /// First looks of tasks: so many a second, and so many at once.
-const FIRST: (u32, u32) = (1000, 200);
-/// Looks behind one that could not be made: 1,000 silent clusters are looked at every two seconds, more of them less often.
-const AGAIN: (u32, u32) = (500, 200);
+const FIRST: (u32, u32) = (500, 200);
+/// Looks behind one that could not be made: 500 silent clusters are looked at every two seconds, more of them less often.
+const AGAIN: (u32, u32) = (250, 200);
 
 /// Shared by all tasks of a replica.
 pub(super) struct LookRate {

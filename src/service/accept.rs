@@ -42,10 +42,10 @@ impl Service {
     /// come to the cluster since keeps no repeat from its answer.
     pub(super) async fn accept(&self, caller: &Caller, asked: Operate) -> Result<StoredTask, Refusal> {
         let key = asked.request_key();
-        match self.accept_new(caller, asked, key.as_ref()).await {
+        match self.accept_new(caller, &asked, key.as_ref()).await {
             // A store that does not answer is not asked once more.
             Err(refusal @ Refusal::Unavailable { .. }) => Err(refusal),
-            Err(refusal) => self.known(caller, key.as_ref()).await?.ok_or(refusal),
+            Err(refusal) => self.repeated(caller, &asked, key.as_ref()).await?.ok_or(refusal),
             accepted => accepted,
         }
     }
@@ -53,24 +53,24 @@ impl Service {
     async fn accept_new(
         &self,
         caller: &Caller,
-        asked: Operate,
+        asked: &Operate,
         key: Option<&RequestKey>,
     ) -> Result<StoredTask, Refusal> {
-        if let Some(open) = self.open_repeat(caller, &asked).await? {
-            return Ok(open);
+        if let Some(pending) = self.pending_repeat(caller, asked).await? {
+            return Ok(pending);
         }
         if asked.operation.stops_cluster() && !asked.consent.accepts(Risk::ServiceLoss) {
             return Err(Refusal::ServiceLossNotAccepted { cluster: asked.cluster });
         }
-        let mut recorded = self.recorded_subject(&asked).await?;
-        if let Some(stopped_by) = self.resting_stop(&asked, &recorded.subject).await? {
+        let mut recorded = self.recorded_subject(asked).await?;
+        if let Some(stopped_by) = self.resting_stop(asked, &recorded.subject).await? {
             return self.roll_back_instead(caller, asked, key, &recorded.subject, stopped_by).await;
         }
         if let Some(refusal) = recorded.refused_by_record(asked.operation) {
-            if let Some(known) = self.known(caller, key).await? {
-                return Ok(known);
+            if let Some(repeated) = self.repeated(caller, asked, key).await? {
+                return Ok(repeated);
             }
-            recorded = self.look_again(&asked, refusal).await?;
+            recorded = self.look_again(asked, refusal).await?;
         }
         let RecordedSubject { subject, .. } = recorded;
         let now = self.deps.clock.now();
@@ -83,16 +83,19 @@ impl Service {
         if expire_time <= earliest {
             return Err(Refusal::ExpireTimePassed { expire_time, now: earliest });
         }
-        let spec = self.spec(caller, &asked, &subject, expire_time, earliest).await?;
+        // What waits takes no lock, which would find the task that has it.
+        if (pending.is_some() || asked.begin.queue)
+            && let Some(open) = self.holding_repeat(caller, asked).await?
+        {
+            return Ok(open);
+        }
+        let spec = self.spec(caller, asked, &subject, expire_time, earliest).await?;
         let spec = TaskSpec { pending, ..spec };
-        let audit = self.audited(caller, &asked, spec.id, &subject);
+        let audit = self.audited(caller, asked, spec.id, &subject);
         match self.begin_or_queue(caller, spec, asked.begin, asked.operation.only_starts(), key, audit).await? {
             Beginning::Begun(stored) => Ok(*stored),
             Beginning::Frozen => Err(Refusal::Internal { what: "a freeze was not told".to_owned() }),
-            Beginning::LockHeld(holder) => match self.open_repeat(caller, &asked).await? {
-                Some(open) => Ok(open),
-                None => Err(self.in_progress(asked.cluster, holder).await?),
-            },
+            Beginning::LockHeld(holder) => Err(self.in_progress(asked.cluster, holder).await?),
         }
     }
 
@@ -103,15 +106,35 @@ impl Service {
         Write::Audit(self.accepted(caller, asked.operation.call, entry))
     }
 
-    /// The caller's own open task that an equal request made: the answer to programs that repeat without a request id.
-    async fn open_repeat(&self, caller: &Caller, asked: &Operate) -> Result<Option<StoredTask>, Refusal> {
-        if !asked.repeat_by_arguments || asked.request_id.is_some() {
+    /// The task of an earlier request that this one repeats: by its id, or by its arguments.
+    async fn repeated(
+        &self,
+        caller: &Caller,
+        asked: &Operate,
+        key: Option<&RequestKey>,
+    ) -> Result<Option<StoredTask>, Refusal> {
+        match self.known(caller, key).await? {
+            Some(known) => Ok(Some(known)),
+            None => self.holding_repeat(caller, asked).await,
+        }
+    }
+
+    /// The caller's own task that an equal request made and that holds the cluster: the answer to programs that repeat without a
+    /// request id. Asked for only when nothing can be begun, which is so while it is there.
+    async fn holding_repeat(&self, caller: &Caller, asked: &Operate) -> Result<Option<StoredTask>, Refusal> {
+        if !asked.repeats_by_arguments() {
             return Ok(None);
         }
-        let holder = self.holder(asked.cluster).await?;
+        Ok(self.holder(asked.cluster).await?.filter(|stored| is_repeat(caller, asked, &stored.task.spec)))
+    }
+
+    /// The same of a task that has not begun.
+    async fn pending_repeat(&self, caller: &Caller, asked: &Operate) -> Result<Option<StoredTask>, Refusal> {
+        if !asked.repeats_by_arguments() {
+            return Ok(None);
+        }
         let pending = self.store.pending_tasks().await.map_err(|error| store_refusal(&error))?;
-        let mut open = holder.into_iter().chain(pending);
-        Ok(open.find(|stored| is_repeat(caller, asked, &stored.task.spec)))
+        Ok(pending.into_iter().find(|stored| is_repeat(caller, asked, &stored.task.spec)))
     }
 
     /// The task that holds a cluster.
@@ -140,7 +163,7 @@ impl Service {
     async fn roll_back_instead(
         &self,
         caller: &Caller,
-        asked: Operate,
+        asked: &Operate,
         key: Option<&RequestKey>,
         subject: &Subject,
         stopped_by: Task,
@@ -156,7 +179,7 @@ impl Service {
             reason: caller.reason.clone(),
             if_revision: Some(stopped_by.revision),
         };
-        let audit = self.audited(caller, &asked, id, subject);
+        let audit = self.audited(caller, asked, id, subject);
         let writes: Vec<Write> = std::iter::once(audit).chain(key.map(|key| key.write(caller))).collect();
         let written = self.engine.committer().write(&Arc::new(stopped_by), input, author, |_| writes.clone()).await;
         match written.map_err(|error| engine_refusal(&error))? {

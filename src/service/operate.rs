@@ -280,7 +280,7 @@ pub struct Operate {
     pub(super) hold_until: Option<Timestamp>,
     pub(super) drain: Duration,
     pub(super) request_id: Option<Uuid>,
-    pub(super) repeat_by_arguments: bool,
+    repeat_by_arguments: bool,
     pub(super) expire_time: Option<Timestamp>,
     pub(super) begin: BeginRequest,
 }
@@ -312,6 +312,11 @@ impl Operate {
     /// In seconds; `None`: it waits for no client.
     fn drain_words(&self) -> Option<String> {
         (!self.drain.is_zero()).then(|| format!("{}s", self.drain.as_secs_f64()))
+    }
+
+    /// Whether an equal request of the same caller is answered with its open task.
+    pub(super) const fn repeats_by_arguments(&self) -> bool {
+        self.repeat_by_arguments && self.request_id.is_none()
     }
 
     /// `None`: it was asked for without a request id.

@@ -41,6 +41,7 @@ pub mod sqlite;
 pub mod transfer;
 pub mod vault;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -247,18 +248,31 @@ pub enum StoreError {
 }
 
 /// A queued commit. Dropping this does not cancel the commit.
-#[derive(Debug)]
-pub struct PendingCommit(oneshot::Receiver<Result<CommitOutcome, StoreError>>);
+pub struct PendingCommit {
+    answer: oneshot::Receiver<Result<CommitOutcome, StoreError>>,
+    /// What the store writes, see [`PendingCommit::keeping`].
+    kept: Option<Arc<dyn Send + Sync>>,
+}
 
 impl PendingCommit {
     /// The receiving end of a commit's outcome, with its sender.
     pub fn new() -> (oneshot::Sender<Result<CommitOutcome, StoreError>>, Self) {
         let (sender, receiver) = oneshot::channel();
-        (sender, Self(receiver))
+        (sender, Self { answer: receiver, kept: None })
+    }
+
+    /// Keeps what the store writes until it is answered, so that it is freed here, where it was made, and not on the writer's thread:
+    /// that has enough to do, and what one thread allocates and another one frees costs both.
+    #[must_use]
+    pub fn keeping(self, written: Arc<impl Send + Sync + 'static>) -> Self {
+        Self { kept: Some(written), ..self }
     }
 
     pub async fn outcome(self) -> Result<CommitOutcome, StoreError> {
-        self.0.await.unwrap_or(Err(StoreError::Closed))
+        let Self { answer, kept } = self;
+        let outcome = answer.await.unwrap_or(Err(StoreError::Closed));
+        drop(kept);
+        outcome
     }
 }
 

@@ -255,9 +255,11 @@ impl Content {
             self.apply(commit.task, write);
         }
         let stored = self.tasks.get_mut(&commit.task).expect("a task that was just written");
-        if stored.task.state.phase() != Phase::Moving {
-            // Nobody drives a task at rest.
-            self.owners.remove(stored.task.spec.cluster.key.as_str());
+        // Nobody drives a task at rest. What has not begun has no lock: whoever drives the one that has it goes on.
+        let key = stored.task.spec.cluster.key.as_str();
+        let of_another = self.locks.get(key).and_then(|lock| lock.holder).is_some_and(|holder| holder != commit.task);
+        if stored.task.state.phase() != Phase::Moving && !of_another {
+            self.owners.remove(key);
         }
         let Commit { author, events, .. } = commit;
         stored.commits.push(StoredCommit { reached, author, events, seq, fence });

@@ -161,6 +161,11 @@ pub async fn open_tasks(
     Ok((folded(&rows, 1)?, Seq::new(head)))
 }
 
+/// Whether anything has not begun.
+pub async fn has_pending(database: &mut Database, (): &()) -> Result<bool, StoreError> {
+    Ok(!database.rows("SELECT 1 FROM pending_task LIMIT 1", Vec::new()).await?.is_empty())
+}
+
 /// Tasks that have not begun, ascending by id.
 pub async fn pending(database: &mut Database, (): &()) -> Result<Vec<StoredTask>, StoreError> {
     let sql =

@@ -163,15 +163,18 @@ impl CommitFacts for Facts<'_> {
     }
 }
 
-/// Takes a lock that is free, or this task's own: that keeps its fence.
+/// Takes a lock that is free, or this task's own: that keeps its fence. Not by RETURNING, for which SQLite makes a table and a journal
+/// of the statement.
 fn acquire(connection: &Connection, task: TaskId, cluster: &ClusterKey) -> rusqlite::Result<Fence> {
     connection
         .prepare_cached(
             "INSERT INTO cluster_lock (cluster_key, holder, fence) VALUES (?1, ?2, 1) \
-             ON CONFLICT (cluster_key) DO UPDATE SET holder = excluded.holder, \
-             fence = fence + (holder IS NULL) RETURNING fence",
+             ON CONFLICT (cluster_key) DO UPDATE SET holder = excluded.holder, fence = fence + (holder IS NULL)",
         )?
-        .query_row(params![cluster.as_str(), task.get()], |row| Ok(Fence::new(row.get(0)?)))
+        .execute(params![cluster.as_str(), task.get()])?;
+    connection
+        .prepare_cached("SELECT fence FROM cluster_lock WHERE cluster_key = ?1")?
+        .query_row([cluster.as_str()], |row| Ok(Fence::new(row.get(0)?)))
 }
 
 fn task_id(value: i64) -> rusqlite::Result<TaskId> {

@@ -258,8 +258,9 @@ impl Store for SqliteStore {
             let _ = answer.send(Err(malformed));
             return pending;
         }
-        self.writer.submit(PreparedCommit::of(commit), answer);
-        pending
+        let commit = Arc::new(PreparedCommit::of(commit));
+        self.writer.submit(Arc::clone(&commit), answer);
+        pending.keeping(commit)
     }
 
     fn committed(&self) -> watch::Receiver<Seq> {
@@ -323,7 +324,12 @@ impl Store for SqliteStore {
     }
 
     async fn pending_tasks(&self) -> Result<Vec<StoredTask>, StoreError> {
-        self.read(task_read::pending, ()).await
+        // Mostly nothing, which needs no other thread.
+        if self.read_by_key(task_read::has_pending, ()).await? {
+            self.read(task_read::pending, ()).await
+        } else {
+            Ok(Vec::new())
+        }
     }
 
     async fn request(&self, principal: &Principal, request_id: &str) -> Result<Option<(TaskId, String)>, StoreError> {

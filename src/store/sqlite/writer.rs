@@ -39,7 +39,7 @@ type CommitSender = oneshot::Sender<Result<CommitOutcome, StoreError>>;
 
 pub(super) enum Job {
     Commit {
-        commit: Box<PreparedCommit>,
+        commit: Arc<PreparedCommit>,
         answer: CommitSender,
     },
     Change(Change),
@@ -95,8 +95,8 @@ impl Writer {
     }
 
     /// Queues a commit; if the thread has ended, its answer is dropped, which means closed.
-    pub(super) fn submit(&self, commit: PreparedCommit, answer: CommitSender) {
-        self.send(Job::Commit { commit: Box::new(commit), answer });
+    pub(super) fn submit(&self, commit: Arc<PreparedCommit>, answer: CommitSender) {
+        self.send(Job::Commit { commit, answer });
     }
 
     /// Queues a change and waits until it is on disk. A change that refuses must not have written anything.
@@ -217,7 +217,7 @@ impl WriterThread {
         let (began, writes) = (monotonic_now(), batch.len());
         let before = *self.committed.borrow();
         let mut seq = before;
-        let mut commits: Vec<(Box<PreparedCommit>, CommitOutcome)> = Vec::with_capacity(batch.len());
+        let mut commits: Vec<(Arc<PreparedCommit>, CommitOutcome)> = Vec::with_capacity(batch.len());
         let mut answers: Vec<Answer> = Vec::new();
         let mut failure = None;
         let begun = run(&self.connection.lock(), "BEGIN IMMEDIATE");
@@ -262,6 +262,8 @@ impl WriterThread {
         }
         for ((commit, outcome), sender) in commits.into_iter().zip(senders.drain(..)) {
             self.progress.forget_moved(&commit.commit);
+            // Before its caller is told, who is to be the last to have it.
+            drop(commit);
             let _ = sender.send(Ok(outcome));
         }
         for answer in answers {
