@@ -3,6 +3,7 @@
 
 mod acting;
 mod commit;
+mod driven;
 mod error;
 mod executor;
 mod failpoints;

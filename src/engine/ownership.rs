@@ -180,7 +180,7 @@ impl Engine {
             rows.into_iter().filter(|row| row.state == ReplicaState::Live).map(|row| row.id).collect()
         };
         let owned = self.replicas.owned_tasks().await?;
-        let (running, now) = (self.running_tasks(), self.lease.now());
+        let (running, now) = (self.driven.tasks(), self.lease.now());
         let situation = Situation { live: &live, me, running: &running, now };
         Ok(self.sightings().orphans(owned, &situation, at_once))
     }
@@ -217,6 +217,7 @@ impl Engine {
     /// Takes a task over, unless somebody was faster, or this version does not know what it does.
     async fn adopt(self: &Arc<Self>, owned: OwnedTask) -> Result<bool, EngineError> {
         let id = owned.task;
+        let Some(_taking_up) = self.driven.take_up(id, owned.fence) else { return Ok(false) };
         let Some(stored) = self.store.task(id).await? else { return Ok(false) };
         if stored.task.state.phase() != Phase::Moving || !self.knows(&stored.task) {
             return Ok(false);
@@ -249,7 +250,7 @@ impl Engine {
         let owned = self.replicas.owned_tasks().await?;
         let own = owned.into_iter().find(|owned| owned.task == id && (owned.owner.is_none() || owned.owner == me));
         if let Some(owned) = own
-            && !self.running_tasks().contains(&id)
+            && !self.driven.tasks().contains(&id)
         {
             self.adopt(owned).await?;
         }
@@ -273,7 +274,7 @@ impl Engine {
                         position = last.seq;
                         for event in &events {
                             if matches!(event.event.kind, EventKind::VerbRequested { .. }) {
-                                self.notify_revision(event.task, event.revision);
+                                self.driven.committed(event.task, event.revision);
                             }
                         }
                     }

@@ -1,6 +1,5 @@
 //! Runs the tasks that this replica owns: new and retried ones, and those that `ownership` takes over; releases them at shutdown.
 
-use std::collections::{BTreeSet, HashMap};
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,10 +15,11 @@ use crate::domain::approval::PlanDigest;
 use crate::domain::decide::Input;
 use crate::domain::event::TaskSpec;
 use crate::domain::graph::OperationName;
-use crate::domain::ids::{Fence, ReplicaId, Revision, TaskId};
+use crate::domain::ids::{Fence, ReplicaId, TaskId};
 use crate::domain::maintenance::MaintenancePolicy;
 use crate::domain::task::Task;
 use crate::engine::commit::{Committer, WriteOutcome};
+use crate::engine::driven::DrivenTasks;
 use crate::engine::error::{BrokenInvariant, EngineError};
 use crate::engine::executor::{Executor, ExitReason};
 use crate::engine::failpoints::Failpoints;
@@ -52,12 +52,6 @@ pub struct EngineSettings {
     pub metrics: TaskMetrics,
 }
 
-/// A task that this process drives.
-struct Running {
-    fence: Fence,
-    requested: Arc<Requests>,
-}
-
 /// Runs the tasks that this process owns, on a runtime that the caller chooses.
 pub struct Engine {
     pub(super) store: Arc<dyn Store>,
@@ -73,7 +67,7 @@ pub struct Engine {
     pub(super) runtime: tokio::runtime::Handle,
     pub(super) shutdown: CancellationToken,
     tracker: TaskTracker,
-    running: Mutex<HashMap<TaskId, Running>>,
+    pub(super) driven: Arc<DrivenTasks>,
     look_rate: Arc<LookRate>,
 }
 
@@ -104,7 +98,7 @@ impl Engine {
             runtime,
             shutdown: CancellationToken::new(),
             tracker: TaskTracker::new(),
-            running: Mutex::default(),
+            driven: Arc::default(),
             look_rate: Arc::new(LookRate::new()),
         })
     }
@@ -172,6 +166,8 @@ impl Engine {
     /// Another replica may have taken it up since, if this one was slow: then it goes on there.
     pub async fn resume(self: &Arc<Self>, task: Arc<Task>, seen: Fence) -> Result<(), EngineError> {
         let id = task.spec.id;
+        // Somebody here takes it up just now who looked for what nobody drives: it goes on there.
+        let Some(_taking_up) = self.driven.take_up(id, seen) else { return Ok(()) };
         let owned = OwnedTask { task: id, cluster: task.spec.cluster.key.clone(), fence: seen, owner: None };
         let lease = self.lease.of_task();
         match self.replicas.claim_seen(&owned).await? {
@@ -187,15 +183,7 @@ impl Engine {
     /// Notifies the owner of a running task that a request was committed. A task without an owner at this moment is read anew
     /// by its next one.
     pub fn notify_request(&self, task: &Task) {
-        self.notify_revision(task.spec.id, task.revision);
-    }
-
-    pub(super) fn notify_revision(&self, task: TaskId, requested: Revision) {
-        if let Ok(running) = self.running.lock()
-            && let Some(running) = running.get(&task)
-        {
-            running.requested.committed(requested);
-        }
+        self.driven.committed(task.spec.id, task.revision);
     }
 
     /// Whether this version knows the operation of a task.
@@ -219,9 +207,7 @@ impl Engine {
         let operation = self.registry.operation(&task.spec.graph.operation);
         let Some(operation) = operation.filter(|_| self.knows(&task)) else { return };
         let requested = Arc::new(Requests::new());
-        if let Ok(mut running) = self.running.lock() {
-            running.insert(id, Running { fence, requested: Arc::clone(&requested) });
-        }
+        self.driven.begin(id, fence, Arc::clone(&requested));
         let engine = Arc::clone(self);
         let lines = spans::lines_of_task(&task);
         let executor = Executor::new(
@@ -239,7 +225,7 @@ impl Engine {
         let work = async move {
             // A panic in one step must not leave its task without an owner and without a log line.
             let exit = AssertUnwindSafe(executor.run(earlier_owner)).catch_unwind().await;
-            engine.forget(id, fence);
+            engine.driven.end(id, fence);
             let Ok(reason) = exit else {
                 tracing::error!(task = id.get(), "the executor of the task broke down");
                 return engine.adopt_again(id).await;
@@ -264,20 +250,8 @@ impl Engine {
         self.tracker.spawn_on(work.instrument(lines), &self.runtime);
     }
 
-    fn forget(&self, task: TaskId, fence: Fence) {
-        if let Ok(mut running) = self.running.lock()
-            && running.get(&task).is_some_and(|running| running.fence == fence)
-        {
-            running.remove(&task);
-        }
-    }
-
     pub fn running(&self) -> usize {
-        self.running.lock().map(|running| running.len()).unwrap_or_default()
-    }
-
-    pub(super) fn running_tasks(&self) -> BTreeSet<TaskId> {
-        self.running.lock().map(|running| running.keys().copied().collect()).unwrap_or_default()
+        self.driven.count()
     }
 
     /// Who else drives tasks of this store.
