@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use obsteward::clock::Timestamp;
-use obsteward::domain::event::SubtaskState;
+use obsteward::domain::beginning::BeginRequest;
+use obsteward::domain::event::{SubtaskState, TaskState};
 use obsteward::domain::ids::{Principal, Revision, ServerId};
 use obsteward::domain::refusal::Refusal;
 use obsteward::domain::status::{Risk, StopType};
@@ -227,8 +228,15 @@ async fn a_stop_answers_the_task_as_committed_and_an_equal_request_the_open_task
         assert_eq!(refused.reason(), "OPERATION_IN_PROGRESS", "{other:?}");
     }
     assert_eq!(to.call(&admin, repeat()).await.unwrap_err().reason(), "OPERATION_IN_PROGRESS");
+    // Who would wait is not to wait for a task of its own, and does not wait twice.
+    let begin = BeginRequest { not_before: None, queue: true };
+    let waits = |server| StopServer { server: ServerId::new(server).unwrap(), begin, ..repeat() };
+    assert_eq!(to.call(&ops, waits(7)).await.unwrap().task.spec.id, id);
+    let pending = to.call(&ops, waits(8)).await.unwrap().task;
+    assert_eq!(pending.state, TaskState::Pending);
+    assert_eq!(to.call(&ops, waits(8)).await.unwrap().task.spec.id, pending.spec.id);
     let accepted = fixture.store.told().into_iter().filter(|told| told.ends_with("ACCEPTED")).count();
-    assert_eq!(accepted, 1, "a repeat is not recorded again");
+    assert_eq!(accepted, 2, "a repeat is not recorded again");
 }
 
 /// A repeat is recognised by what was asked for: how the audit log words it does not matter.
