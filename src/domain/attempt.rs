@@ -19,8 +19,8 @@ pub struct RecordedIntent {
     pub intent: Intent,
     pub fence: Fence,
     pub at: Timestamp,
-    /// From then to its horizon. By the clock of another owner the horizon itself is no moment: it is counted anew when the task is
-    /// adopted, and when a task at rest is asked to go on.
+    /// From then to its horizon. By a clock that is far behind, the horizon itself would be far ahead: whoever adopts the task, or asks
+    /// it to go on, bounds it by this.
     pub lasts: Duration,
     /// `None`: not settled yet, which counts as unknown.
     pub outcome: Option<IntentOutcome>,

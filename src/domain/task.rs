@@ -264,7 +264,7 @@ impl Task {
                 }
                 self.fence = *fence;
                 self.adoptions += 1;
-                self.count_horizons_anew(event.at);
+                self.bound_horizons(event.at);
                 // While it waits for a person nothing is to happen: that is no gap.
                 let waits = self.held().next().is_some() || self.paused().is_some();
                 let gap = if waits { Duration::ZERO } else { event.at.since(self.last_progress_at) };
@@ -324,13 +324,14 @@ impl Task {
     /// Who asks a task at rest to go on asks for all of it.
     fn turn(&mut self, direction: Direction, at: Timestamp) {
         (self.cancelled_by, self.pause_request, self.direction) = (None, None, direction);
-        self.count_horizons_anew(at);
+        self.bound_horizons(at);
     }
 
-    /// For another owner, or one behind a rest: nobody knows what was done to the clocks meanwhile.
-    fn count_horizons_anew(&mut self, at: Timestamp) {
-        for intent in &mut self.intents {
-            intent.intent.horizon = at.plus(intent.lasts);
+    /// By the clock of whoever takes it on from now: what was recorded before cannot happen for longer than it could in all, however
+    /// far behind the clock of its owner that one is.
+    fn bound_horizons(&mut self, at: Timestamp) {
+        for RecordedIntent { intent, lasts, .. } in &mut self.intents {
+            intent.horizon = intent.horizon.min(at.plus(*lasts));
         }
     }
 
