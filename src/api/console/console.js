@@ -49,9 +49,22 @@
     same.focus({ preventScroll: true });
     if (focus.range != null && same.setSelectionRange) same.setSelectionRange(focus.range, focus.range);
   };
+  // A rendering that comes while something is pressed would take it away, and its click with it: the last one waits.
+  let pressed = false;
+  let waits;
+  const released = () => {
+    pressed = false;
+    // Behind the click.
+    setTimeout(() => { if (waits !== undefined) show(waits); });
+  };
+  addEventListener("pointerdown", () => { pressed = true; }, true);
+  for (const kind of ["pointerup", "pointercancel"]) addEventListener(kind, released, true);
+  addEventListener("blur", released);
+
   let shown;
   const show = (html) => {
-    if (html === shown) return;
+    waits = pressed ? html : undefined;
+    if (pressed || html === shown) return;
     shown = html;
     const before = keep();
     const wide = [...region.querySelectorAll(".wide")].map((element) => element.scrollLeft);

@@ -67,6 +67,28 @@ async fn a_server_is_stopped_and_a_failed_stop_is_rolled_back() {
     tab.says("Connection lost").await;
 }
 
+/// A rendering that comes between the press and the release of a mouse does not take away what is clicked.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_pressed_stays_under_the_pointer() {
+    const CAUGHT: &str =
+        "window.EventSource = class extends EventSource { constructor(path) { super(path); window.stream = this; } };";
+    const RENDERED: &str = "stream.dispatchEvent(new MessageEvent('region', { data: document.getElementById('live').innerHTML + '<p>new</p>' }))";
+    let place = Place::new(|_| {}).await;
+    let tab = Chromium::start().await.tab(&place.base).await;
+    tab.prepare_pages(CAUGHT).await;
+    tab.sign_in("admin", PASSWORD).await;
+    tab.until("window.stream").await;
+    let pressed = tab.press_mouse("#live").await;
+    tab.value(RENDERED).await;
+    tab.release_mouse(&pressed).await;
+    tab.says("new").await;
+    let cluster = format!("/clusters/{}", place.cluster);
+    let pressed = tab.press_mouse(&format!("a[href='{cluster}']")).await;
+    tab.value(RENDERED).await;
+    tab.release_mouse(&pressed).await;
+    tab.at(&cluster).await;
+}
+
 /// Who may only look is offered nothing to ask for, and is refused what is asked for all the same.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_viewer_is_refused() {

@@ -107,8 +107,19 @@ impl Tab {
         self.value(&format!("document.querySelector({}) !== null", json!(selector))).await == true
     }
 
-    /// Presses the mouse where the element is, as soon as it is to be seen.
+    /// Runs a script in each page that is loaded from now on, before its own.
+    pub async fn prepare_pages(&self, script: &str) {
+        self.call("Page.addScriptToEvaluateOnNewDocument", json!({ "source": script })).await;
+    }
+
+    /// Clicks where the element is, as soon as it is to be seen.
     pub async fn click(&self, selector: &str) {
+        let place = self.press_mouse(selector).await;
+        self.release_mouse(&place).await;
+    }
+
+    /// Returns where it was pressed.
+    pub async fn press_mouse(&self, selector: &str) -> Value {
         let element = format!("document.querySelector({})", json!(selector));
         self.until(&format!("{element}.getClientRects().length")).await;
         let place = format!(
@@ -116,10 +127,17 @@ impl Tab {
              return [box.x + box.width / 2, box.y + box.height / 2]; }})()"
         );
         let place = self.value(&place).await;
-        for kind in ["mousePressed", "mouseReleased"] {
-            let event = json!({ "type": kind, "x": place[0], "y": place[1], "button": "left", "clickCount": 1 });
-            self.call("Input.dispatchMouseEvent", event).await;
-        }
+        self.mouse("mousePressed", &place).await;
+        place
+    }
+
+    pub async fn release_mouse(&self, place: &Value) {
+        self.mouse("mouseReleased", place).await;
+    }
+
+    async fn mouse(&self, kind: &str, place: &Value) {
+        let event = json!({ "type": kind, "x": place[0], "y": place[1], "button": "left", "clickCount": 1 });
+        self.call("Input.dispatchMouseEvent", event).await;
     }
 
     /// Into a field that is clicked first.

@@ -37,7 +37,7 @@ pub struct Switches {
     pub closed: AtomicBool,
     /// Whether the next look at a task panics.
     pub panics: AtomicBool,
-    /// Whether nothing is looked up before it is let go on.
+    /// Whether no lock is looked up, and no id given, before it is let go on.
     pub held: watch::Sender<bool>,
     /// Whether users, keys and roles cannot be read.
     pub access_fails: AtomicBool,
@@ -45,6 +45,12 @@ pub struct Switches {
     pub records_fail: AtomicBool,
     /// Reads of the log of events so far.
     pub log_reads: AtomicUsize,
+}
+
+impl Switches {
+    async fn go_on(&self) {
+        self.held.subscribe().wait_for(|held| !held).await.unwrap();
+    }
 }
 
 #[derive(Clone)]
@@ -129,6 +135,7 @@ impl Store for TemporaryStore {
     }
 
     async fn reserve_ids(&self, count: u32) -> Answer<i64> {
+        self.switches.go_on().await;
         let real = Arc::clone(&self.real);
         written(async move { real.reserve_ids(count).await }).await
     }
@@ -176,7 +183,7 @@ impl Store for TemporaryStore {
     }
 
     async fn lock(&self, cluster: &ClusterKey) -> Answer<Option<LockRow>> {
-        self.switches.held.subscribe().wait_for(|held| !held).await.unwrap();
+        self.switches.go_on().await;
         self.real.lock(cluster).await
     }
 
