@@ -229,6 +229,7 @@ async fn a_stop_answers_the_task_as_committed_and_an_equal_request_the_open_task
     }
     assert_eq!(to.call(&admin, repeat()).await.unwrap_err().reason(), "OPERATION_IN_PROGRESS");
     // Who would wait is not to wait for a task of its own, and does not wait twice.
+    fixture.store.switches.moves_on.store(false, Ordering::SeqCst);
     let begin = BeginRequest { not_before: None, queue: true };
     let waits = |server| StopServer { server: ServerId::new(server).unwrap(), begin, ..repeat() };
     assert_eq!(to.call(&ops, waits(7)).await.unwrap().task.spec.id, id);
