@@ -78,6 +78,8 @@ async fn what_is_pressed_stays_under_the_pointer() {
     tab.prepare_pages(CAUGHT).await;
     tab.sign_in("admin", PASSWORD).await;
     tab.until("window.stream").await;
+    // From here on only what is rendered here.
+    tab.value("stream.close()").await;
     let pressed = tab.press_mouse("#live").await;
     tab.value(RENDERED).await;
     tab.release_mouse(&pressed).await;
