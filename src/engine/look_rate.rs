@@ -48,8 +48,8 @@ impl TokenBucket {
         }
     }
 
-    /// `None`: at once.
-    fn take_at(&self, now: Instant) -> Option<Instant> {
+    /// Takes a token, and says when there is one; `None`: at once.
+    pub fn take_at(&self, now: Instant) -> Option<Instant> {
         let mut full_at = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
         let next = full_at.map_or(now, |at| at.max(now)) + self.every;
         *full_at = Some(next);

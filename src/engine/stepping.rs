@@ -11,7 +11,7 @@ use crate::domain::attempt::RecordedIntent;
 use crate::domain::decide::{Input, StepOutput};
 use crate::domain::event::{Direction, Failure, FailureKind, SubtaskState, TaskState};
 use crate::domain::ids::SubtaskId;
-use crate::domain::task::Task;
+use crate::domain::task::{Subtask, Task};
 use crate::engine::acting::Attempt;
 use crate::engine::executor::{Executor, ExitReason};
 use crate::engine::policy::{Ending, Next, Note, Policy, Situation, Turn};
@@ -45,6 +45,7 @@ impl Executor {
     async fn execute(&self, task: Arc<Task>, id: SubtaskId) -> Result<(), ExitReason> {
         let step = self.step(&task, id)?;
         let timeout = task.subtask(id).map(|subtask| subtask.spec.timeout).unwrap_or_default();
+        self.wait_for_first_turn(&task, id).await;
         let mut context = self.context(task, id);
         let direction = context.task.direction;
         let timeout = match direction {
@@ -193,8 +194,8 @@ impl Executor {
             return Observation::Refuse { failure, output: StepOutput::default(), unresolved: Unresolved::NotKnown };
         }
         let look = async {
-            if droppable {
-                self.turn(context, policy).await;
+            if droppable && policy.is_unanswered() && self.operation.asks_clusters() {
+                self.look_rate.again.take().await;
             }
             context.look(step).await
         };
@@ -223,17 +224,18 @@ impl Executor {
         }
     }
 
-    /// Waits until what has not answered yet may be asked.
-    async fn turn(&self, context: &StepContext, policy: &Policy) {
-        if !self.operation.asks_clusters() {
+    /// A task that has asked nothing yet waits for its turn, before the time of its first step begins to count. Whoever asks something
+    /// of it ends the wait.
+    async fn wait_for_first_turn(&self, task: &Arc<Task>, id: SubtaskId) {
+        let asked = |subtask: &Subtask| subtask.state == SubtaskState::Successful;
+        if !self.operation.asks_clusters() || !task.intents.is_empty() || task.subtasks.iter().any(asked) {
             return;
         }
-        let mut states = context.task.subtasks.iter().map(|subtask| subtask.state);
-        if policy.is_unanswered() {
-            self.look_rate.again.take().await;
-        } else if policy.is_silent() && states.all(|state| state != SubtaskState::Successful) {
-            self.look_rate.first.take().await;
-        }
+        let (now, wall) = (monotonic_now(), self.clock.now());
+        let Some(at) = self.look_rate.first.take_at(now) else { return };
+        let progress = ProgressReport::uncounted("its turn: many tasks begin at the same time");
+        let note = Note { progress, deadline: wall.plus(at - now), stalled_since: wall, remaining: Some(at - now) };
+        self.pause(&self.context(Arc::clone(task), id), at - now, Some(note)).await;
     }
 }
 
