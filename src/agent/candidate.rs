@@ -8,7 +8,7 @@ use std::path::Path;
 
 use crate::agent::declared::{Declared, DeclaredValue};
 use crate::agent::listener::Listener;
-use crate::agent::proc_fs::{Owner, ProcError, ProcFs, Stat};
+use crate::agent::proc_fs::{Executable, Owner, ProcError, ProcFs, Stat};
 use crate::agent::process::Networks;
 use crate::domain::host::{ObserverIdentity, ObserverTarget};
 
@@ -75,23 +75,27 @@ pub struct Candidate {
     pub words: String,
 }
 
-/// Looks at one process; `None`: it has nothing to do with observers. `Gone`: it has ended.
-pub fn examine(
-    proc: &ProcFs,
+/// What a first look at a process tells.
+pub enum Examined<'a> {
+    /// It has nothing to do with observers.
+    Unrelated,
+    /// It is no observer, and whether it holds the wanted address its sockets would tell, of which there may be many.
+    Bystander(Process<'a>, Executable),
+    Candidate(Candidate),
+}
+
+/// Looks at one process that runs. `Gone`: it has ended.
+pub fn examine<'a>(
+    proc: &'a ProcFs,
     networks: &mut Networks,
     own_network: (u64, u64),
     target: &ObserverTarget,
     boot_id: &str,
-    pid: u32,
-) -> Result<Option<Candidate>, ProcError> {
-    let stat = proc.stat(pid)?;
-    if stat.has_ended() {
-        return Err(ProcError::Gone(proc.path(pid, "stat")));
-    }
+    (pid, stat): (u32, Stat),
+) -> Result<Examined<'a>, ProcError> {
     if stat.kernel_thread {
-        return Ok(None);
+        return Ok(Examined::Unrelated);
     }
-    let arguments = proc.arguments(pid)?;
     let (ip, port) = (target.address.ip(), target.address.rpc_port());
     let (network, wanted, same_port): (_, Vec<Listener>, Vec<Listener>) = match networks.of(proc, pid) {
         Ok((key, table)) => {
@@ -102,21 +106,27 @@ pub fn examine(
         Err(ProcError::Gone(_)) => (own_network, Vec::new(), Vec::new()),
         Err(error) => return Err(error),
     };
-    let process =
-        Process { proc, pid, stat, arguments, network, wanted, same_port, other_network: network != own_network };
-    match process.read(boot_id) {
-        Ok(None) => Ok(None),
-        Ok(Some(facts)) => Ok(Some(process.judge(facts, target))),
-        Err(error @ (ProcError::Denied(_) | ProcError::Gone(_))) => process.judge_unreadable(&error, target),
-        Err(error) => Err(error),
+    let process = Process { proc, pid, stat, network, wanted, same_port, other_network: network != own_network };
+    let executable = match proc.executable(pid) {
+        Ok(executable) => executable,
+        Err(error) => return process.judge_unreadable(error, target),
+    };
+    let is_observer = executable.path.file_name().is_some_and(|name| name == OBSERVER)
+        || proc.inode_below_home(pid, PROGRAM).is_some_and(|inode| inode == executable.inode);
+    if is_observer {
+        process.judged(executable, true, boot_id, target)
+    } else if process.wanted.is_empty() {
+        Ok(Examined::Unrelated)
+    } else {
+        Ok(Examined::Bystander(process, executable))
     }
 }
 
-struct Process<'a> {
+/// A process of the wanted address's namespace, or an observer.
+pub struct Process<'a> {
     proc: &'a ProcFs,
     pid: u32,
     stat: Stat,
-    arguments: Vec<String>,
     network: (u64, u64),
     /// Listeners of its namespace on the wanted address, whoever holds them.
     wanted: Vec<Listener>,
@@ -136,21 +146,33 @@ struct Facts {
     elsewhere: bool,
 }
 
-impl Process<'_> {
+impl<'a> Process<'a> {
+    /// Reads the rest of it; a bystander's `executable` is that of its first look.
+    pub fn judged(
+        &self,
+        executable: Executable,
+        is_observer: bool,
+        boot_id: &str,
+        target: &ObserverTarget,
+    ) -> Result<Examined<'a>, ProcError> {
+        match self.read(executable, is_observer, boot_id) {
+            Ok(None) => Ok(Examined::Unrelated),
+            Ok(Some(facts)) => Ok(Examined::Candidate(self.judge(facts, target))),
+            Err(error) => self.judge_unreadable(error, target),
+        }
+    }
+
     /// Reads all there is to know of it; `None`: neither an observer nor a holder of the address.
-    fn read(&self, boot_id: &str) -> Result<Option<Facts>, ProcError> {
+    fn read(&self, executable: Executable, is_observer: bool, boot_id: &str) -> Result<Option<Facts>, ProcError> {
         let (proc, pid) = (self.proc, self.pid);
-        let executable = proc.executable(pid)?;
-        let is_observer = executable.path.file_name().is_some_and(|name| name == OBSERVER)
-            || proc.inode_below_home(pid, PROGRAM).is_some_and(|inode| inode == executable.inode);
-        let sockets = if is_observer || !self.wanted.is_empty() { proc.socket_inodes(pid)? } else { Vec::new() };
+        let sockets = proc.socket_inodes(pid)?;
         let holds: Vec<Listener> =
             self.wanted.iter().filter(|listener| sockets.contains(&listener.inode)).copied().collect();
         if !is_observer && holds.is_empty() {
             return Ok(None);
         }
         let mut declared = Declared::default();
-        declared.add_arguments(&self.arguments);
+        declared.add_arguments(&proc.arguments(pid)?);
         match proc.read_below_home(pid, CONFIGURATION, CONFIGURATION_LIMIT) {
             Ok(bytes) => declared.add_configuration(&bytes),
             // First start, or not an observer.
@@ -249,27 +271,32 @@ impl Process<'_> {
     }
 
     /// A process of which the decisive facts may not be read, or which is ending.
-    fn judge_unreadable(&self, error: &ProcError, target: &ObserverTarget) -> Result<Option<Candidate>, ProcError> {
+    fn judge_unreadable(&self, error: ProcError, target: &ObserverTarget) -> Result<Examined<'a>, ProcError> {
+        if let ProcError::Unreadable { .. } = error {
+            return Err(error);
+        }
         let (proc, pid) = (self.proc, self.pid);
+        let arguments = proc.arguments(pid)?;
         let again = proc.stat(pid)?;
         if again.start_ticks != self.stat.start_ticks || again.has_ended() {
             return Err(ProcError::Gone(proc.path(pid, "stat")));
         }
-        let called = self.arguments.first().and_then(|name| Path::new(name).file_name());
+        let called = arguments.first().and_then(|name| Path::new(name).file_name());
         let is_observer = self.stat.command == OBSERVER || called.is_some_and(|name| name == OBSERVER);
         if !is_observer {
             // If it holds the wanted address, the listener is left without an owner, which raises the doubt.
-            return Ok(None);
+            return Ok(Examined::Unrelated);
         }
         let mut declared = Declared::default();
-        declared.add_arguments(&self.arguments);
+        declared.add_arguments(&arguments);
         if declared.is_of_another(target) {
-            return Ok(None);
+            return Ok(Examined::Unrelated);
         }
         let words = format!("pid {pid}, called {}", self.stat.command);
         let doubt = Doubt::weak(format!("an observer of which too little can be read ({error})"));
         let verdict = ProcessMatch::Doubtful { doubt, is_observer, may_be_wanted: true };
-        Ok(Some(Candidate { pid, verdict, identity: None, network: self.network, sockets: Vec::new(), words }))
+        let (network, sockets) = (self.network, Vec::new());
+        Ok(Examined::Candidate(Candidate { pid, verdict, identity: None, network, sockets, words }))
     }
 }
 

@@ -74,6 +74,10 @@ impl HostAgentService for HostAgent {
             let target = wire::target(request.target).map_err(status)?;
             let (found, ticket) = if request.arm {
                 let fence = wire::fence(request.fence).map_err(status)?;
+                if request.fence_only {
+                    self.0.admit(&fence).await.map_err(status)?;
+                    return Ok(Response::new(pb::FindObserverResponse::default()));
+                }
                 self.0.arm(&target, &fence).await.map_err(status)?
             } else {
                 (self.0.find(&target).await.map_err(status)?, None)

@@ -34,16 +34,21 @@ async fn find_arm_stop_and_refusals() {
     let target = Some(wire::target_message(&observer.target));
     let fence = |number| Some(wire::fence_message(&observer.fence(number)));
 
-    let find = pb::FindObserverRequest { target: target.clone(), arm: false, fence: None };
+    let find = pb::FindObserverRequest { target: target.clone(), ..Default::default() };
     let found = client.find_observer(find).await.unwrap().into_inner();
     assert_eq!((found.finding(), found.ticket.as_str(), found.may_signal), (pb::Finding::Running, "", true));
     assert!(found.rpc_port_open && found.sql_port_open && !found.boot_id.is_empty());
 
-    let arm = |number| pb::FindObserverRequest { target: target.clone(), arm: true, fence: fence(number) };
+    let arm =
+        |number| pb::FindObserverRequest { target: target.clone(), arm: true, fence: fence(number), fence_only: false };
+    let admit = |number| pb::FindObserverRequest { fence_only: true, ..arm(number) };
     let armed = client.find_observer(arm(5)).await.unwrap().into_inner();
-    let status = client.find_observer(arm(4)).await.unwrap_err();
-    assert_eq!((status.code(), reason(&status).as_str()), (Code::FailedPrecondition, "FENCED"));
-    assert_eq!(status.get_details_error_info().unwrap().metadata["highest"], "5");
+    assert_eq!(client.find_observer(admit(5)).await.unwrap().into_inner(), pb::FindObserverResponse::default());
+    for older in [arm(4), admit(4)] {
+        let status = client.find_observer(older).await.unwrap_err();
+        assert_eq!((status.code(), reason(&status).as_str()), (Code::FailedPrecondition, "FENCED"));
+        assert_eq!(status.get_details_error_info().unwrap().metadata["highest"], "5");
+    }
 
     let stop = pb::StopObserverRequest {
         target,
@@ -123,7 +128,7 @@ async fn every_field_is_checked() {
     ];
     let mut client = HostAgentServiceClient::new(channel);
     for target in bad {
-        let request = pb::FindObserverRequest { target, arm: false, fence: None };
+        let request = pb::FindObserverRequest { target, ..Default::default() };
         let status = client.find_observer(request).await.unwrap_err();
         assert_eq!((status.code(), reason(&status).as_str()), (Code::InvalidArgument, "INVALID_FIELD"));
     }
@@ -134,7 +139,7 @@ async fn every_field_is_checked() {
         Some(pb::CallerFence { store_id: String::new(), ..caller.clone() }),
         Some(pb::CallerFence { cluster_key: String::new(), ..caller }),
     ] {
-        let request = pb::FindObserverRequest { target: Some(good.clone()), arm: true, fence };
+        let request = pb::FindObserverRequest { target: Some(good.clone()), arm: true, fence, ..Default::default() };
         let status = client.find_observer(request).await.unwrap_err();
         assert_eq!(status.code(), Code::InvalidArgument);
     }

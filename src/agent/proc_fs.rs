@@ -1,7 +1,7 @@
 //! Reads single facts about processes from `/proc` (or a tree that looks like it). Decides nothing and signals nobody.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -107,6 +107,12 @@ impl ProcFs {
         parse_stat(&text).ok_or_else(|| ProcError::Unreadable { path, error: format!("unexpected text {text:?}") })
     }
 
+    /// The same of one that has not ended.
+    pub fn running(&self, pid: u32) -> Result<Stat, ProcError> {
+        let stat = self.stat(pid)?;
+        if stat.has_ended() { Err(ProcError::Gone(self.path(pid, "stat"))) } else { Ok(stat) }
+    }
+
     pub fn executable(&self, pid: u32) -> Result<Executable, ProcError> {
         let path = self.path(pid, "exe");
         let target = link(&path)?;
@@ -133,18 +139,13 @@ impl ProcFs {
     /// Reads a file below the working directory, seen from the process's own mount namespace, up to `limit` bytes.
     pub fn read_below_home(&self, pid: u32, file: &str, limit: u64) -> Result<Vec<u8>, ProcError> {
         let path = self.path(pid, "cwd").join(file);
-        let read = || -> io::Result<Vec<u8>> {
-            let mut bytes = Vec::new();
-            io::Read::read_to_end(&mut io::Read::take(fs::File::open(&path)?, limit), &mut bytes)?;
-            Ok(bytes)
-        };
-        read().map_err(|error| classify(&path, &error))
+        read_up_to(&path, limit).map_err(|error| classify(&path, &error))
     }
 
     /// Arguments, the program's name first.
     pub fn arguments(&self, pid: u32) -> Result<Vec<String>, ProcError> {
         let path = self.path(pid, "cmdline");
-        let bytes = fs::read(&path).map_err(|error| classify(&path, &error))?;
+        let bytes = read_up_to(&path, u64::MAX).map_err(|error| classify(&path, &error))?;
         let bytes = bytes.strip_suffix(&[0]).unwrap_or(&bytes);
         if bytes.is_empty() {
             return Ok(Vec::new());
@@ -254,9 +255,18 @@ impl ProcFs {
     }
 
     fn text(&self, path: &Path) -> Result<String, ProcError> {
-        let bytes = fs::read(path).map_err(|error| classify(path, &error))?;
+        let bytes = read_up_to(path, u64::MAX).map_err(|error| classify(path, &error))?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
+}
+
+/// Most of what the kernel tells of a process fits in here: it is asked twice, and not first how long a file is that has no length.
+const USUAL_LENGTH: usize = 4096;
+
+fn read_up_to(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(USUAL_LENGTH);
+    fs::File::open(path)?.take(limit).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 fn names(directory: &Path) -> Result<Vec<std::ffi::OsString>, ProcError> {

@@ -7,7 +7,8 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 
-use crate::agent::candidate::{self, Candidate, Doubt, ProcessMatch};
+use crate::agent::candidate::{self, Candidate, Doubt, Examined, ProcessMatch};
+use crate::agent::listener::Listener;
 use crate::agent::network::Network;
 use crate::agent::proc_fs::{ProcError, ProcFs};
 use crate::agent::supervisor::{self, Subject, Supervision};
@@ -83,28 +84,8 @@ pub fn find(proc: &ProcFs, target: &ObserverTarget, knowledge: &HostSettings) ->
     let boot_id = proc.boot_id()?;
     let own_pid = proc.own_pid()?;
     let (mut networks, own_key) = Networks::around(proc, own_pid)?;
-    let mut candidates = Vec::new();
-    let mut looked_at = BTreeSet::new();
-    let mut settled = false;
-    for _ in 0..LISTINGS {
-        settled = true;
-        for pid in proc.pids()? {
-            if !looked_at.insert(pid) {
-                continue;
-            }
-            match candidate::examine(proc, &mut networks, own_key, target, &boot_id, pid) {
-                Ok(candidate) => candidates.extend(candidate),
-                // It may have been the parent of a daemon, whose process this listing does not have yet.
-                Err(ProcError::Gone(_)) => settled = false,
-                Err(error) => return Err(error),
-            }
-        }
-        if settled {
-            break;
-        }
-    }
-    let matches: Vec<&Candidate> =
-        candidates.iter().filter(|candidate| matches!(candidate.verdict, ProcessMatch::Match(_))).collect();
+    let Walk { candidates, obshells, looked_at, settled } = walk(proc, &mut networks, own_key, target, &boot_id)?;
+    let matches = proven(&candidates);
     let mut doubts = doubts(&candidates, &matches);
     doubts.extend(unowned_listeners(&networks, own_key, &candidates, target));
     doubts.extend(visibility_gaps(proc, &networks, target, knowledge));
@@ -118,15 +99,14 @@ pub fn find(proc: &ProcFs, target: &ObserverTarget, knowledge: &HostSettings) ->
     };
     let network = networks.0.get(&port_key);
     let open = |port| network.is_some_and(|network| network.serving(target.address.ip(), port).next().is_some());
-    let mut lines =
-        vec![format!("looked at {} processes for {} of {}", looked_at.len(), target.address, target.cluster_name)];
+    let mut lines = vec![format!("looked at {looked_at} processes for {} of {}", target.address, target.cluster_name)];
     lines.extend(matches.iter().map(|candidate| format!("matches: {}", candidate.words)));
     lines.extend(doubts.iter().map(|doubt| doubt.words.clone()));
     let strong = doubts.iter().any(|doubt| doubt.strong);
     let outcome = match (found.map(|found| (found.pid, &found.verdict)), matches.is_empty()) {
         (Some((pid, ProcessMatch::Match(proven))), _) if !strong => {
             let subject = Subject { pid, owner: proven.owner, declared: &proven.declared };
-            let around = supervisor::find(proc, subject, own_pid, &knowledge.safe_units)?;
+            let around = supervisor::find(proc, subject, own_pid, obshells, &knowledge.safe_units)?;
             lines.extend(around.beside.iter().cloned());
             Outcome::Running { identity: Box::new(proven.identity.clone()), around }
         }
@@ -144,6 +124,63 @@ pub fn find(proc: &ProcFs, target: &ObserverTarget, knowledge: &HostSettings) ->
         sql_port_open: open(target.sql_port),
         observers: candidates.into_iter().filter_map(seen).collect(),
     })
+}
+
+/// What all processes together tell.
+struct Walk {
+    candidates: Vec<Candidate>,
+    /// Those that are named so.
+    obshells: Vec<u32>,
+    looked_at: usize,
+    /// Whether no process came meanwhile that was not looked at.
+    settled: bool,
+}
+
+fn walk(
+    proc: &ProcFs,
+    networks: &mut Networks,
+    own_key: (u64, u64),
+    target: &ObserverTarget,
+    boot_id: &str,
+) -> Result<Walk, ProcError> {
+    let (mut candidates, mut bystanders, mut obshells) = (Vec::new(), Vec::new(), Vec::new());
+    let mut looked_at = BTreeSet::new();
+    let mut settled = false;
+    for _ in 0..LISTINGS {
+        settled = true;
+        for pid in proc.pids()? {
+            if !looked_at.insert(pid) {
+                continue;
+            }
+            let examined = proc.running(pid).and_then(|stat| {
+                obshells.extend(supervisor::is_named_obshell(&stat).then_some(pid));
+                candidate::examine(proc, networks, own_key, target, boot_id, (pid, stat))
+            });
+            match examined {
+                Ok(Examined::Unrelated) => {}
+                Ok(Examined::Bystander(process, executable)) => bystanders.push((process, executable)),
+                Ok(Examined::Candidate(candidate)) => candidates.push(candidate),
+                // It may have been the parent of a daemon, whose process this listing does not have yet.
+                Err(ProcError::Gone(_)) => settled = false,
+                Err(error) => return Err(error),
+            }
+        }
+        // Who holds an address that observers found account for has it from them. Otherwise everybody is looked at.
+        if unowned(networks, &proven(&candidates), target).next().is_some() {
+            for (process, executable) in bystanders.drain(..) {
+                match process.judged(executable, false, boot_id, target) {
+                    Ok(Examined::Candidate(candidate)) => candidates.push(candidate),
+                    Ok(Examined::Unrelated | Examined::Bystander(..)) => {}
+                    Err(ProcError::Gone(_)) => settled = false,
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        if settled {
+            break;
+        }
+    }
+    Ok(Walk { candidates, obshells, looked_at: looked_at.len(), settled })
 }
 
 fn seen(candidate: Candidate) -> Option<FoundObserver> {
@@ -204,6 +241,23 @@ fn doubts(candidates: &[Candidate], matches: &[&Candidate]) -> Vec<Doubt> {
     doubts
 }
 
+/// Those that prove everything.
+fn proven(candidates: &[Candidate]) -> Vec<&Candidate> {
+    candidates.iter().filter(|candidate| matches!(candidate.verdict, ProcessMatch::Match(_))).collect()
+}
+
+/// Listening sockets on the wanted address that none of these holds, with the key of their namespace.
+fn unowned<'a>(
+    networks: &'a Networks,
+    holders: &[&Candidate],
+    target: &ObserverTarget,
+) -> impl Iterator<Item = ((u64, u64), &'a Listener)> {
+    let owned: HashSet<u64> = holders.iter().flat_map(|candidate| candidate.sockets.iter().copied()).collect();
+    let (ip, port) = (target.address.ip(), target.address.rpc_port());
+    let all = networks.0.iter().flat_map(move |(key, network)| network.serving(ip, port).map(|it| (*key, it)));
+    all.filter(move |(_, listener)| !owned.contains(&listener.inode))
+}
+
 /// Listening sockets on the wanted address that no process we could read holds.
 fn unowned_listeners(
     networks: &Networks,
@@ -211,25 +265,16 @@ fn unowned_listeners(
     candidates: &[Candidate],
     target: &ObserverTarget,
 ) -> Vec<Doubt> {
-    let owned: HashSet<u64> = candidates.iter().flat_map(|candidate| candidate.sockets.iter().copied()).collect();
-    let mut doubts = Vec::new();
-    for (key, network) in &networks.0 {
-        let matched = candidates
-            .iter()
-            .any(|candidate| candidate.network == *key && matches!(candidate.verdict, ProcessMatch::Match(_)));
-        for listener in network.serving(target.address.ip(), target.address.rpc_port()) {
-            if !owned.contains(&listener.inode) {
-                doubts.push(Doubt {
-                    words: format!(
-                        "{} is held by a process that cannot be identified (socket {}, opened by uid {})",
-                        listener.address, listener.inode, listener.uid
-                    ),
-                    strong: *key == own_key || matched,
-                });
-            }
-        }
-    }
-    doubts
+    let matched: HashSet<(u64, u64)> = proven(candidates).iter().map(|candidate| candidate.network).collect();
+    let holders: Vec<&Candidate> = candidates.iter().collect();
+    let doubt = |(key, listener): ((u64, u64), &Listener)| Doubt {
+        words: format!(
+            "{} is held by a process that cannot be identified (socket {}, opened by uid {})",
+            listener.address, listener.inode, listener.uid
+        ),
+        strong: key == own_key || matched.contains(&key),
+    };
+    unowned(networks, &holders, target).map(doubt).collect()
 }
 
 /// Reasons why finding nothing would not prove that there is nothing.

@@ -113,6 +113,12 @@ impl<M: Machine> Agent<M> {
         self.blocking(move |inner| inner.report(&target)).await
     }
 
+    /// Whether this fence is current. From here on, callers with an older fence are refused.
+    pub async fn admit(&self, fence: &CallerFence) -> Result<(), AgentRefusal> {
+        let fence = fence.clone();
+        self.blocking(move |inner| inner.ledger().admit(&fence)).await
+    }
+
     /// Looks, and gives a ticket when the process that was found may be signalled, or there is none. From here on, callers with an older fence
     /// are refused.
     pub async fn arm(

@@ -15,7 +15,7 @@ use std::io::Read;
 use std::path::Path;
 
 use crate::agent::declared::Declared;
-use crate::agent::proc_fs::{Owner, ProcError, ProcFs};
+use crate::agent::proc_fs::{Owner, ProcError, ProcFs, Stat};
 
 /// Units in which processes are merely left behind by a login or a timer; ending one of them restarts nothing.
 const STARTERS: &[&str] = &["ssh.service", "sshd.service", "cron.service", "crond.service", "atd.service"];
@@ -75,10 +75,12 @@ pub struct Subject<'a> {
     pub declared: &'a Declared,
 }
 
+/// `obshells`: the processes that are named so.
 pub fn find(
     proc: &ProcFs,
     subject: Subject<'_>,
     own_pid: u32,
+    obshells: Vec<u32>,
     safe_units: &[String],
 ) -> Result<Supervision, ProcError> {
     let keepers = keepers(&proc.cgroups(subject.pid)?);
@@ -96,7 +98,7 @@ pub fn find(
     }
     let noted = |file: &str| proc.read_below_home(subject.pid, file, PID_FILE_LIMIT).ok();
     let home = proc.home(subject.pid)?;
-    let mut around = obshells(proc, &home, noted, &own, safe_units)?;
+    let mut around = beside(proc, &home, noted, obshells, &own, safe_units)?;
     // A unit that is around both is said once.
     around.supervisors.retain(|obshell| found.iter().all(|known: &Supervisor| known.unit != obshell.unit));
     around.supervisors.splice(0..0, found);
@@ -112,9 +114,16 @@ pub fn of_home(proc: &ProcFs, home: &Path, safe_units: &[String]) -> Result<Supe
         Some(bytes)
     };
     let own = keepers_of_agent(proc, proc.own_pid()?)?;
-    let mut around = obshells(proc, home, noted, &own, safe_units)?;
+    let mut obshells = proc.pids()?;
+    obshells.retain(|pid| proc.stat(*pid).is_ok_and(|stat| is_named_obshell(&stat)));
+    let mut around = beside(proc, home, noted, obshells, &own, safe_units)?;
     around.supervisors.sort_by_key(|supervisor| supervisor.safe);
     Ok(around)
+}
+
+/// Whether a process is named as an obshell is.
+pub fn is_named_obshell(stat: &Stat) -> bool {
+    stat.command.contains(OBSHELL)
 }
 
 /// Whether the configuration calls the supervision of a unit harmless.
@@ -178,12 +187,14 @@ fn is_container_id(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// The living obshells of a home: those that its pid files name, which `noted` reads, and those whose program is the home's.
+/// The living obshells of a home: those that its pid files name, which `noted` reads, and of those `named` so the ones whose
+/// program is the home's.
 /// The mere program file says nothing: packages bring it along.
-fn obshells(
+fn beside(
     proc: &ProcFs,
     home: &Path,
     noted: impl Fn(&str) -> Option<Vec<u8>>,
+    named: Vec<u32>,
     own: &[CgroupOwner],
     safe_units: &[String],
 ) -> Result<Supervision, ProcError> {
@@ -193,14 +204,7 @@ fn obshells(
     });
     let mut pids: BTreeSet<u32> = noted.filter(|pid| is_obshell(proc, *pid)).collect();
     let program = home.join(OBSHELL_PROGRAM);
-    for pid in proc.pids()? {
-        if proc.stat(pid).is_ok_and(|stat| stat.command.contains(OBSHELL))
-            && is_obshell(proc, pid)
-            && runs(proc, pid, &program)
-        {
-            pids.insert(pid);
-        }
-    }
+    pids.extend(named.into_iter().filter(|pid| is_obshell(proc, *pid) && runs(proc, *pid, &program)));
     let mut around = Supervision::default();
     for pid in pids {
         match keeps(proc, pid, own, safe_units) {
@@ -254,7 +258,7 @@ fn keeps_observer(argument: &str) -> bool {
 fn is_obshell(proc: &ProcFs, pid: u32) -> bool {
     let Ok(stat) = proc.stat(pid) else { return false };
     let named = || proc.arguments(pid).unwrap_or_default().first().is_some_and(|name| name.contains(OBSHELL));
-    !stat.has_ended() && (stat.command.contains(OBSHELL) || named())
+    !stat.has_ended() && (is_named_obshell(&stat) || named())
 }
 
 /// Whether a process runs this program; where its executable may not be read, by its own command line.

@@ -9,7 +9,7 @@ use crate::domain::effect::Permit;
 use crate::domain::host::{
     CallerFence, HostCode, ObserverIdentity, ObserverTarget, ProcessReport, StartResult, StopResult, Ticket,
 };
-use crate::host::{Host, HostError, caller};
+use crate::host::{Admission, Host, HostError, caller};
 
 #[derive(Clone, Debug)]
 pub struct LocalHost<M = Linux>(Agent<M>);
@@ -24,6 +24,10 @@ impl<M> LocalHost<M> {
 impl<M: Machine> Host for LocalHost<M> {
     async fn find(&self, target: &ObserverTarget) -> Result<ProcessReport, HostError> {
         self.0.find(target).await.map_err(refused)
+    }
+
+    async fn admit(&self, _target: &ObserverTarget, fence: &CallerFence) -> Result<Admission, HostError> {
+        self.0.admit(fence).await.map(|()| Admission::Current).map_err(refused)
     }
 
     async fn arm(

@@ -11,9 +11,12 @@ use crate::domain::effect::Permit;
 use crate::domain::host::{
     CallerFence, Finding, ObserverIdentity, ObserverTarget, ProcessReport, StartResult, StopResult, Ticket,
 };
-use crate::host::{Host, HostAddress, HostError};
+use crate::host::{Admission, Host, HostAddress, HostError};
 use crate::telemetry::metrics::HostMetrics;
 use crate::telemetry::traces::{self, SPAN};
+
+/// How a call failed whose host gave no answer.
+const UNREACHABLE: &str = "unreachable";
 
 pub(super) struct MeasuredHost {
     inner: Arc<dyn Host>,
@@ -68,6 +71,15 @@ impl Host for MeasuredHost {
         self.measure("find", failed, self.inner.find(target)).await
     }
 
+    async fn admit(&self, target: &ObserverTarget, fence: &CallerFence) -> Result<Admission, HostError> {
+        let failed = |answer: &Result<Admission, HostError>| match answer {
+            Ok(Admission::Current) => None,
+            Ok(Admission::Unreachable { .. }) => Some(UNREACHABLE),
+            Err(error) => Some(failure(error)),
+        };
+        self.measure("admit", failed, self.inner.admit(target, fence)).await
+    }
+
     async fn arm(
         &self,
         target: &ObserverTarget,
@@ -119,9 +131,15 @@ fn unfound(answer: Result<&ProcessReport, &HostError>) -> Option<&'static str> {
     match answer {
         Ok(report) => match report.finding {
             Finding::Running(_) | Finding::Absent { .. } | Finding::Ambiguous { .. } => None,
-            Finding::HostUnreachable { .. } => Some("unreachable"),
+            Finding::HostUnreachable { .. } => Some(UNREACHABLE),
         },
-        Err(HostError::Refused { .. }) => Some("refused"),
-        Err(HostError::Protocol { .. }) => Some("protocol"),
+        Err(error) => Some(failure(error)),
+    }
+}
+
+const fn failure(error: &HostError) -> &'static str {
+    match error {
+        HostError::Refused { .. } => "refused",
+        HostError::Protocol { .. } => "protocol",
     }
 }

@@ -56,10 +56,20 @@ pub enum HostError {
     Protocol { host: String, problem: String },
 }
 
+/// What a host that does not refuse says to a fence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Admission {
+    Current,
+    Unreachable { reason: String },
+}
+
 /// The host of one observer.
 #[async_trait]
 pub trait Host: Send + Sync {
     async fn find(&self, target: &ObserverTarget) -> Result<ProcessReport, HostError>;
+
+    /// Asks whether this fence is current, without a look at the host. From here on, it refuses callers with an older fence.
+    async fn admit(&self, target: &ObserverTarget, fence: &CallerFence) -> Result<Admission, HostError>;
 
     /// Looks, and gets a ticket: to end the process if it was found and may be signalled, to start it if it is absent. From here on, the
     /// host refuses callers with an older fence.

@@ -21,7 +21,7 @@ use crate::domain::host::{
 };
 use crate::host::connection::{ByteStream, ConnectError};
 use crate::host::transport::{Purpose, Transport};
-use crate::host::{Host, HostError, caller, local};
+use crate::host::{Admission, Host, HostError, caller, local};
 use crate::proto::agent_v1 as pb;
 use crate::proto::agent_v1::host_agent_service_client::HostAgentServiceClient;
 use crate::telemetry::traces;
@@ -63,10 +63,25 @@ impl RemoteHost {
         target: &ObserverTarget,
         fence: Option<&CallerFence>,
     ) -> Result<(ProcessReport, Option<Ticket>), HostError> {
+        match self.ask(target, fence, false).await? {
+            Ok(response) => wire::found(response)
+                .map_err(|problem| HostError::Protocol { host: self.address.clone(), problem: problem.to_string() }),
+            Err(why) => Ok((ProcessReport::unreachable(format!("agent {}: {why}", self.address)), None)),
+        }
+    }
+
+    /// The inner `Err`: why there is no answer.
+    async fn ask(
+        &self,
+        target: &ObserverTarget,
+        fence: Option<&CallerFence>,
+        fence_only: bool,
+    ) -> Result<Result<pb::FindObserverResponse, String>, HostError> {
         let request = pb::FindObserverRequest {
             target: Some(wire::target_message(target)),
             arm: fence.is_some(),
             fence: fence.map(wire::fence_message),
+            fence_only,
         };
         let mut client = HostAgentServiceClient::new(self.channel.clone());
         let answer = tokio::time::timeout(LOOK, async {
@@ -84,18 +99,15 @@ impl RemoteHost {
             }
         })
         .await;
-        let unreachable =
-            |why: String| Ok((ProcessReport::unreachable(format!("agent {}: {why}", self.address)), None));
         match answer {
-            Err(_) => unreachable(format!("no answer within {LOOK:?}")),
-            Ok(Ok(response)) => wire::found(response.into_inner())
-                .map_err(|problem| HostError::Protocol { host: self.address.clone(), problem: problem.to_string() }),
+            Err(_) => Ok(Err(format!("no answer within {LOOK:?}"))),
+            Ok(Ok(response)) => Ok(Ok(response.into_inner())),
             Ok(Err(status)) => match refusal(&status) {
                 Some((code, message)) => Err(HostError::Refused { code, message }),
                 None if status.code() == Code::Unimplemented => {
                     Err(HostError::Protocol { host: self.address.clone(), problem: words(&status) })
                 }
-                None => unreachable(words(&status)),
+                None => Ok(Err(words(&status))),
             },
         }
     }
@@ -105,6 +117,13 @@ impl RemoteHost {
 impl Host for RemoteHost {
     async fn find(&self, target: &ObserverTarget) -> Result<ProcessReport, HostError> {
         Ok(self.look(target, None).await?.0)
+    }
+
+    async fn admit(&self, target: &ObserverTarget, fence: &CallerFence) -> Result<Admission, HostError> {
+        Ok(match self.ask(target, Some(fence), true).await? {
+            Ok(_) => Admission::Current,
+            Err(reason) => Admission::Unreachable { reason: format!("agent {}: {reason}", self.address) },
+        })
     }
 
     async fn arm(

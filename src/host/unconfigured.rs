@@ -8,7 +8,7 @@ use crate::domain::effect::Permit;
 use crate::domain::host::{
     CallerFence, HostCode, ObserverIdentity, ObserverTarget, ProcessReport, StartResult, StopResult, Ticket,
 };
-use crate::host::{Host, HostError};
+use crate::host::{Admission, Host, HostError};
 
 #[derive(Clone, Debug)]
 pub struct Unconfigured {
@@ -26,6 +26,10 @@ impl Unconfigured {
 impl Host for Unconfigured {
     async fn find(&self, _target: &ObserverTarget) -> Result<ProcessReport, HostError> {
         Ok(ProcessReport::unreachable(self.reason.clone()))
+    }
+
+    async fn admit(&self, _target: &ObserverTarget, _fence: &CallerFence) -> Result<Admission, HostError> {
+        Ok(Admission::Unreachable { reason: self.reason.clone() })
     }
 
     async fn arm(

@@ -15,7 +15,7 @@ use crate::domain::status::Risk;
 use crate::domain::stop_target::StopTarget;
 use crate::domain::task::Subtask;
 use crate::engine::{Observation, ProgressReport, StepContext, Unresolved};
-use crate::host::HostError;
+use crate::host::{Admission, HostError};
 use crate::inventory::{Target, recorded_reading};
 use crate::oceanbase::{Avoid, ClusterError, ClusterReader, ErrorClass, Expected};
 use crate::operations::definition::StepKind;
@@ -232,7 +232,7 @@ fn caller_fence(deps: &Deps, context: &StepContext) -> CallerFence {
 /// waited for, as long as the subtask may take. Asked before each statement that acts, because the cluster knows no fences. A
 /// host that does not answer knows nothing, and whatever else an agent says is for the step that needs it.
 pub(super) async fn lost_ownership(deps: &Deps, context: &StepContext, target: &Target) -> Option<Observation> {
-    match deps.hosts.host(&target.host).arm(&target.observer(), &caller_fence(deps, context)).await {
+    match deps.hosts.host(&target.host).admit(&target.observer(), &caller_fence(deps, context)).await {
         Err(HostError::Refused { code, message }) => match code.parse() {
             Ok(HostCode::LedgerFailed | HostCode::LedgerWaits) if needs_the_host(context) => {
                 let addr = target.server.addr;
@@ -250,7 +250,7 @@ pub(super) async fn lost_ownership(deps: &Deps, context: &StepContext, target: &
             }
             Ok(_) | Err(_) => ownership_failure(context, &code, &message).map(refuse),
         },
-        Ok(_) | Err(HostError::Protocol { .. }) => None,
+        Ok(Admission::Current | Admission::Unreachable { .. }) | Err(HostError::Protocol { .. }) => None,
     }
 }
 

@@ -11,7 +11,7 @@ use obsteward::domain::effect::Permit;
 use obsteward::domain::host::{
     CallerFence, Ended, HostCode, ObserverIdentity, ObserverTarget, ProcessReport, StartResult, StopResult, Ticket,
 };
-use obsteward::host::{Host, HostAddress, HostError, Hosts, LocalHost};
+use obsteward::host::{Admission, Host, HostAddress, HostError, Hosts, LocalHost};
 use tokio::time::{sleep, timeout};
 
 use crate::agent_run::AgentRun;
@@ -110,12 +110,15 @@ impl ReachedHost {
         &self,
         call: impl FnOnce(LocalHost<AgentRun>) -> F,
     ) -> Result<Looked, HostError> {
+        self.ask(call).await.unwrap_or_else(|why| Ok((ProcessReport::unreachable(why), None)))
+    }
+
+    /// `Err`: why there is no answer.
+    async fn ask<F: Future>(&self, call: impl FnOnce(LocalHost<AgentRun>) -> F) -> Result<F::Output, String> {
         self.life.goes_on().await;
-        let found = self.call(Call::Look, LOOK, call).await;
+        let answer = self.call(Call::Look, LOOK, call).await;
         self.life.pass(Point::Look, self.life.dice.latency()).await;
-        found.unwrap_or_else(|(Unanswered::NotSent(why) | Unanswered::Lost(why))| {
-            Ok((ProcessReport::unreachable(why), None))
-        })
+        answer.map_err(|(Unanswered::NotSent(why) | Unanswered::Lost(why))| why)
     }
 }
 
@@ -125,6 +128,11 @@ type Looked = (ProcessReport, Option<Ticket>);
 impl Host for ReachedHost {
     async fn find(&self, target: &ObserverTarget) -> Result<ProcessReport, HostError> {
         Ok(self.look(|host| async move { Ok((host.find(target).await?, None)) }).await?.0)
+    }
+
+    async fn admit(&self, target: &ObserverTarget, fence: &CallerFence) -> Result<Admission, HostError> {
+        let answer = self.ask(|host| async move { host.admit(target, fence).await }).await;
+        answer.unwrap_or_else(|reason| Ok(Admission::Unreachable { reason }))
     }
 
     async fn arm(&self, target: &ObserverTarget, fence: &CallerFence) -> Result<Looked, HostError> {

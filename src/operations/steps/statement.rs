@@ -28,13 +28,20 @@ impl Prepared {
         subject: &ServerOrZone,
         statement: Statement,
     ) -> Result<Self, Box<Observation>> {
-        for target in subject.targets() {
-            if let Some(look) = step_io::lost_ownership(deps, context, target).await {
-                return Err(Box::new(look));
+        let owner = async {
+            for target in subject.targets() {
+                if let Some(look) = step_io::lost_ownership(deps, context, target).await {
+                    return Err(Box::new(look));
+                }
             }
-        }
+            Ok(())
+        };
         let Target { access, known, .. } = subject.way();
-        match deps.oceanbase.effect_session(access, known, &subject.expected(), &subject.avoid()).await {
+        let (expected, avoid) = (subject.expected(), subject.avoid());
+        let session = deps.oceanbase.effect_session(access, known, &expected, &avoid);
+        let (owner, session) = tokio::join!(owner, session);
+        owner?;
+        match session {
             Ok(session) => Ok(Self { session, statement }),
             Err(error) => Err(Box::new(step_io::unread(&error))),
         }

@@ -32,13 +32,13 @@ impl Step for WaitObserverStop {
         };
         let lease = target.cluster.lease_time();
         let since_end = step_io::since_own_effect(deps, context, StepKind::StopProcess);
-        let found = step_io::find(deps, &target).await;
+        let read = async { step_io::gate_reader(deps, &target).await?.server(&target.server.addr).await };
+        let (found, read) = tokio::join!(step_io::find(deps, &target), step_io::bounded(deps, context, read));
         let host_known = match self.process(context, &target, &found) {
             Ok(waits_for) => waits_for,
             Err(failure) => return step_io::refuse(failure),
         };
-        let read = async { step_io::gate_reader(deps, &target).await?.server(&target.server.addr).await };
-        let status = match step_io::bounded(deps, context, read).await {
+        let status = match read {
             Ok(Some(row)) => row.status,
             Ok(None) => return step_io::server_gone(&target),
             Err(error)

@@ -252,7 +252,12 @@ async fn a_delayed_stop_with_an_old_fence_is_refused() {
         ob_cluster_id: 1,
     });
     let fence = |fence| Some(agent::CallerFence { store_id: "store".into(), cluster_key: "demo/1/x".into(), fence });
-    let arm = |number| agent::FindObserverRequest { target: target.clone(), arm: true, fence: fence(number) };
+    let arm = |number| agent::FindObserverRequest {
+        target: target.clone(),
+        arm: true,
+        fence: fence(number),
+        fence_only: false,
+    };
     let old = client.find_observer(arm(5)).await.unwrap().into_inner();
     let new = client.find_observer(arm(6)).await.unwrap().into_inner();
     assert!(!old.ticket.is_empty() && old.identity == new.identity);

@@ -323,7 +323,12 @@ async fn the_record_of_the_agent_outlives_its_connections() {
         ob_cluster_id: 1,
     });
     let fence = |fence| Some(agent::CallerFence { store_id: "store".into(), cluster_key: "demo/1/x".into(), fence });
-    let arm = |number| agent::FindObserverRequest { target: target.clone(), arm: true, fence: fence(number) };
+    let arm = |number| agent::FindObserverRequest {
+        target: target.clone(),
+        arm: true,
+        fence: fence(number),
+        fence_only: false,
+    };
     let (mut caller, ssh) = raw(&sshd).await;
     let armed = caller.find_observer(arm(7)).await.unwrap().into_inner();
     let stop = agent::StopObserverRequest {

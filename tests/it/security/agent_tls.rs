@@ -185,7 +185,12 @@ impl Caller {
     }
 
     async fn arm(&mut self, fence: i64) -> Result<agent::FindObserverResponse, tonic::Status> {
-        let request = agent::FindObserverRequest { target: Some(self.target.clone()), arm: true, fence: fenced(fence) };
+        let request = agent::FindObserverRequest {
+            target: Some(self.target.clone()),
+            arm: true,
+            fence: fenced(fence),
+            fence_only: false,
+        };
         Ok(self.client.find_observer(request).await?.into_inner())
     }
 
