@@ -101,9 +101,11 @@ fn of_cluster(record: &[Recorded]) -> Vec<(i64, i64)> {
     let mut busy = Vec::new();
     for (number, one) in record.iter().enumerate() {
         if one.kind == Kind::Statement {
-            let mut later = record[number..].iter();
-            let answered = later.find(|other| other.kind == Kind::Answered && other.session == one.session);
-            busy.extend(answered.map(|answered| (one.at, answered.at)));
+            // A stop is not awaited any more once its mark is seen.
+            let is_over = |other: &&Recorded| {
+                other.session == one.session && [Kind::Answered, Kind::SessionClosed].contains(&other.kind)
+            };
+            busy.extend(record[number..].iter().find(is_over).map(|over| (one.at, over.at)));
         }
     }
     // Leaders move behind the mark. A process is gone for the cluster once its lease has ended.
