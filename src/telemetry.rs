@@ -12,8 +12,10 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use serde_json::Value;
-use tracing::Level;
-use tracing_subscriber::filter::{EnvFilter, FilterExt, filter_fn};
+use tracing::{Level, Metadata};
+use tracing_subscriber::Registry;
+use tracing_subscriber::filter::{EnvFilter, FilterExt, LevelFilter, filter_fn};
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::JsonFields;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
@@ -26,6 +28,8 @@ use traces::TracesError;
 
 /// Time for the reader to take the last lines when the process ends.
 const LAST_LINES: Duration = Duration::from_millis(200);
+
+type SomeLayer = Box<dyn Layer<Registry> + Send + Sync>;
 
 /// Set once the log of this process was started.
 static LINES: OnceLock<(LogWriter, LogFormat)> = OnceLock::new();
@@ -49,20 +53,8 @@ pub fn start(config: &LogConfig, traces: &TracesConfig, service: &'static str) -
             return Ok(());
         }
     };
-    let filter = EnvFilter::try_new(&config.filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let filter = filter.and(filter_fn(|metadata| *metadata.level() <= Level::INFO || is_ours(metadata.target())));
-    let filter = filter.and(filter_fn(|metadata| !traces::is_span(metadata)));
-    let registry = tracing_subscriber::registry().with(traces);
-    let layer =
-        tracing_subscriber::fmt::layer().with_writer(move || log_writer).with_ansi(std::io::stderr().is_terminal());
-    let started = match config.format {
-        LogFormat::Text => registry.with(layer.with_filter(filter)).try_init(),
-        LogFormat::Json => {
-            let layer = layer.fmt_fields(JsonFields::new()).event_format(JsonLines);
-            registry.with(layer.with_filter(filter)).try_init()
-        }
-    };
-    if let Err(error) = started {
+    let registry = tracing_subscriber::registry().with(layers(config, traces, move || log_writer));
+    if let Err(error) = registry.try_init() {
         tracing::debug!("the log was started already: {error}");
     }
     // The default hook writes to standard error directly, and would wait for its reader.
@@ -76,6 +68,26 @@ pub fn start(config: &LogConfig, traces: &TracesConfig, service: &'static str) -
         tracing::error!("thread {:?}: {panic}{backtrace}", thread.name().unwrap_or("unnamed"));
     }));
     Ok(())
+}
+
+/// Those that listen, each with a filter of its own: one without would have every span of every crate made, though it is nowhere told.
+fn layers(
+    config: &LogConfig,
+    traces: Option<SomeLayer>,
+    writer: impl for<'w> MakeWriter<'w> + Send + Sync + 'static,
+) -> Vec<SomeLayer> {
+    let filter = EnvFilter::try_new(&config.filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let is_told = |metadata: &Metadata<'_>| {
+        (*metadata.level() <= Level::INFO || is_ours(metadata.target())) && !traces::is_span(metadata)
+    };
+    // What the filter lets through is known by its level first, which costs next to nothing where it is not told.
+    let filter = filter.and(filter_fn(is_told).with_max_level_hint(LevelFilter::TRACE));
+    let layer = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(std::io::stderr().is_terminal());
+    let lines = match config.format {
+        LogFormat::Text => layer.with_filter(filter).boxed(),
+        LogFormat::Json => layer.fmt_fields(JsonFields::new()).event_format(JsonLines).with_filter(filter).boxed(),
+    };
+    traces.into_iter().chain([lines]).collect()
 }
 
 /// Prints a line that is no event, such as where a program listens: through the log once that was started, so that nothing
@@ -125,6 +137,18 @@ mod tests {
     fn ours_is_what_this_crate_says() {
         assert!(is_ours(module_path!()) && is_ours("obsteward"));
         assert!(!is_ours("h2::codec") && !is_ours("obstewardish::x"));
+    }
+
+    /// Libraries have spans at every frame and call.
+    #[test]
+    fn spans_that_nobody_is_told_of_are_not_made() {
+        let silent = tracing_subscriber::registry().with(layers(&LogConfig::default(), None, std::io::sink));
+        assert_eq!(tracing::Subscriber::max_level_hint(&silent), Some(LevelFilter::INFO));
+        tracing::subscriber::with_default(silent, || {
+            assert!(tracing::trace_span!(target: "h2", "frame").is_disabled());
+            assert!(tracing::info_span!(target: traces::SPAN, "call").is_disabled());
+            assert!(!tracing::info_span!("task").is_disabled());
+        });
     }
 
     #[test]

@@ -22,7 +22,7 @@ use opentelemetry_sdk::trace::SdkTracerProvider;
 use thiserror::Error;
 use tracing::{Instrument, Metadata, Span, Subscriber};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
-use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::filter::{LevelFilter, filter_fn};
 use tracing_subscriber::layer::Layer;
 use tracing_subscriber::registry::LookupSpan;
 
@@ -93,7 +93,7 @@ where
         .with_threads(false)
         .with_target(false)
         .with_tracked_inactivity(false);
-    Ok(Some(Box::new(layer.with_filter(filter_fn(is_span)))))
+    Ok(Some(Box::new(layer.with_filter(filter_fn(is_span).with_max_level_hint(LevelFilter::INFO)))))
 }
 
 /// Whether something is one of the spans of traces.
