@@ -79,7 +79,7 @@ pub struct Candidate {
 pub enum Examined<'a> {
     /// It has nothing to do with observers.
     Unrelated,
-    /// It is no observer, and whether it holds the wanted address its sockets would tell, of which there may be many.
+    /// It is no observer. Whether it holds the wanted address its sockets tell, of which there may be many.
     Bystander(Process<'a>, Executable),
     Candidate(Candidate),
 }
@@ -122,7 +122,7 @@ pub fn examine<'a>(
     }
 }
 
-/// A process of the wanted address's namespace, or an observer.
+/// A process as a first look found it.
 pub struct Process<'a> {
     proc: &'a ProcFs,
     pid: u32,

@@ -165,7 +165,7 @@ fn walk(
                 Err(error) => return Err(error),
             }
         }
-        // Who holds an address that observers found account for has it from them. Otherwise everybody is looked at.
+        // Where the observers found hold every socket of the address, others that do inherited them, which is no doubt.
         if unowned(networks, &proven(&candidates), target).next().is_some() {
             for (process, executable) in bystanders.drain(..) {
                 match process.judged(executable, false, boot_id, target) {
