@@ -2,7 +2,7 @@
 
 use crate::clock::monotonic_now;
 use crate::domain::attempt::RecordedIntent;
-use crate::domain::decide::{Input, StepOutput, TaskRefusal};
+use crate::domain::decide::{Input, StepOutput, TaskRefusal, consent_ended};
 use crate::domain::effect::{EffectOutcome, Intent};
 use crate::domain::event::{IntentOutcome, TaskState};
 use crate::domain::ids::SubtaskId;
@@ -35,6 +35,10 @@ impl Executor {
             return Err(ExitReason::LeaseEnded);
         }
         let _in_flight = self.begin_effect()?;
+        // `decide` would fail the subtask, and looks by the machine's clock only.
+        if self.may_come_late(context).is_some() && consent_ended(&context.task, &intent, self.clock.now()).is_some() {
+            return Ok(Attempt::Acted(Acted::MayStillHappen));
+        }
         let (id, fence) = (context.subtask, self.fence);
         context.log(format!("{} at {}", intent.description, intent.endpoint));
         let before = last_intent(&context.task, id);

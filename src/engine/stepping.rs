@@ -147,13 +147,20 @@ impl Executor {
         let situation = self.situation(context);
         // Whoever comes behind the task is not to meet what it sent.
         let task = &context.task;
-        let late =
-            || self.horizons.latest(task.may_come_late(), situation.wall).filter(|_| task.ends_with(context.subtask));
+        let late = || self.may_come_late(context).filter(|_| task.ends_with(context.subtask));
         match (ending, task.direction) {
             (Ending::Reached { .. }, Direction::Forward) => late(),
             (Ending::Reached { .. }, Direction::Back) => situation.forward_horizon.or_else(late),
-            (Ending::Failed { .. } | Ending::TimedOut { .. } | Ending::Cancelled { .. }, _) => situation.horizon,
+            (Ending::Failed { .. } | Ending::TimedOut { .. } | Ending::Cancelled { .. }, _) => {
+                situation.horizon.max(self.may_come_late(context))
+            }
         }
+    }
+
+    /// Until when a statement of the task may still come, whatever was found of it. A task at rest is given up by whoever is asked to, by a
+    /// clock that may have been set: so it comes to rest no sooner.
+    pub(super) fn may_come_late(&self, context: &StepContext) -> Option<Timestamp> {
+        self.horizons.latest(context.task.may_come_late(), self.clock.now())
     }
 
     fn situation(&self, context: &StepContext) -> Situation {

@@ -137,6 +137,29 @@ fn a_stop_that_may_still_come_keeps_its_task_open() {
     });
 }
 
+/// The same when the task fails behind it, and somebody gives it up at a service whose clock was set forward, by which nothing may come
+/// any more: a task comes to rest no sooner.
+#[test]
+fn a_stop_that_may_still_come_keeps_its_task_from_rest() {
+    use obsteward::sim::{Fault, FaultKind};
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        let mut world = world::World::new(world::WorldOptions::new(1), story::Story::default()).await;
+        world.cluster.inject(Fault::from(FaultKind::LateMark { delay_ms: 2_900 }).times(1));
+        let consent = Some(Duration::from_millis(100));
+        let ask = asking::Ask { consent, ..asking::Ask::of(promises::scenario::Operation::StopZone, 2) };
+        assert!(matches!(world.ask_and_wait(&ask).await, Some(Ok(_))));
+        assert!(world.rests(Duration::from_secs(600)).await);
+        let tries = world.open_task().map_or(0, |stored| stored.task.intents.len());
+        assert_eq!(tries, 2, "the stop was not sent twice, or more was done");
+        world.jump_clock(0, 60_000_000);
+        assert!(matches!(world.ask_verb_and_wait(obsteward::domain::event::Verb::GiveUp).await, Some(Ok(_))));
+        world.cluster.third_party("ALTER SYSTEM START ZONE zone2");
+        world.pass(Duration::from_secs(20)).await;
+        assert_eq!(world.check(true), Vec::<String>::new());
+    });
+}
+
 /// A stop is lost on its way, and somebody else stops the server meanwhile: what is found done is not what was sent, which comes late.
 /// Otherwise the start would come before it, and the server be stopped once more behind a restart that is told as done.
 #[test]

@@ -52,7 +52,8 @@ pub(super) fn wanted(
     Ok(events)
 }
 
-fn consent_ended(task: &Task, intent: &Intent, now: Timestamp) -> Option<Failure> {
+/// Why an intent fails the subtask that wants it, instead of being recorded.
+pub fn consent_ended(task: &Task, intent: &Intent, now: Timestamp) -> Option<Failure> {
     if !intent.irreversible {
         return None;
     }

@@ -29,6 +29,7 @@ use crate::domain::reason::Reason;
 use crate::domain::task::Task;
 
 pub use begin::create;
+pub use intent::consent_ended;
 pub use refusal::TaskRefusal;
 use request::Requester;
 pub use request::VerbRequest;
@@ -310,9 +311,10 @@ fn told(output: &StepOutput) -> Vec<i32> {
     output.outcomes.iter().map(|(number, _)| *number).collect()
 }
 
-/// Nothing ends while what it tried may still happen.
+/// No subtask fails, and brings its task to rest, while what it tried may still happen, or a statement of the task may still come.
 fn horizon_passed(task: &Task, id: SubtaskId, now: Timestamp) -> Result<(), TaskRefusal> {
-    match task.horizon(Some(id)).filter(|until| *until > now) {
+    let late = task.may_come_late().map(|intent| intent.intent.horizon).max();
+    match task.horizon(Some(id)).max(late).filter(|until| *until > now) {
         Some(until) => Err(TaskRefusal::EffectMayStillHappen { task: task.spec.id, until }),
         None => Ok(()),
     }
