@@ -105,6 +105,8 @@ impl ServeProcess {
             [start]
             watch_seconds = {watch_seconds}
             catch_up_seconds = {catch_up_seconds}
+            [limits]
+            requests_per_10_seconds = 0
             [sync]
             enabled = false
             [log]

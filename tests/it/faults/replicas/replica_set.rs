@@ -44,8 +44,6 @@ impl ReplicaSet {
         config.store.url = Some(StoreUrl::new(url.clone()));
         config.store.key_file = Some(directory.path().join("store.key"));
         config.stop.effect_timeout_seconds = 2;
-        // Whoever checks in the end asks for each of hundreds of tasks.
-        config.limits.requests_per_10_seconds = 0;
         let (listener, agent) = bind_plaintext("127.0.0.1:0".parse().unwrap(), false).await.unwrap();
         let mut settings = AgentConfig::new(directory.path().join("agent"));
         settings.timing.one_end_per = Duration::ZERO;

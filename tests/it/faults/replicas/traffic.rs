@@ -18,7 +18,7 @@ use crate::support::{Clients, quick};
 /// How long a call may take until another replica is asked.
 const CALL_TIMEOUT: Duration = Duration::from_secs(8);
 /// How long everything may take once nothing goes wrong any more.
-const LAST: Duration = Duration::from_secs(150);
+const LAST: Duration = Duration::from_secs(450);
 
 pub struct Traffic {
     set: Arc<ReplicaSet>,
