@@ -36,7 +36,8 @@ impl Executor {
         }
         let _in_flight = self.begin_effect()?;
         // `decide` would fail the subtask, and looks by the machine's clock only.
-        if self.may_come_late(context).is_some() && consent_ended(&context.task, &intent, self.clock.now()).is_some() {
+        if self.keeps_from_rest(context).is_some() && consent_ended(&context.task, &intent, self.clock.now()).is_some()
+        {
             return Ok(Attempt::Acted(Acted::MayStillHappen));
         }
         let (id, fence) = (context.subtask, self.fence);

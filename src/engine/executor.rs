@@ -32,6 +32,17 @@ use crate::engine::step::{Operation, ProgressReport, Step, StepContext};
 use crate::store::{Author, LogLine, Progress, Store, Write};
 use crate::telemetry::metrics::TaskMetrics;
 
+/// Who had the task before its executor.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum TakenFrom {
+    /// Nobody: it was just accepted, or begins now.
+    Acceptance,
+    /// Nobody since it came to rest, which it did when nothing that was sent could come any more.
+    Rest,
+    /// An owner of which nobody knows when it sent what it tried.
+    EarlierOwner,
+}
+
 /// Why the executor stops driving a task.
 #[derive(Debug)]
 pub(super) enum ExitReason {
@@ -121,16 +132,20 @@ impl Executor {
         }
     }
 
-    /// Drives the task until it rests, is closed, or must be left to another owner. An earlier owner's open effects are
+    /// Drives the task until it rests, is closed, or must be left to another owner. The open effects of whoever had it before are
     /// resolved first.
     ///
     /// Once the process is asked to end, whatever is awaited is dropped, as a crash would drop it: a look, a pause, even a
     /// queued write. Only an effect in flight is awaited to its end.
-    pub async fn run(&self, earlier_owner: bool) -> ExitReason {
+    pub async fn run(&self, from: TakenFrom) -> ExitReason {
         let driven = async {
-            if earlier_owner {
-                self.horizons.take_over(&self.current().await.intents);
-                self.take_over().await?;
+            match from {
+                TakenFrom::Acceptance => {}
+                TakenFrom::Rest => self.take_over().await?,
+                TakenFrom::EarlierOwner => {
+                    self.horizons.take_over(&self.current().await.intents);
+                    self.take_over().await?;
+                }
             }
             self.drive().await
         };

@@ -12,6 +12,7 @@ use crate::domain::event::{EventKind, Phase};
 use crate::domain::ids::{ReplicaId, TaskId};
 use crate::engine::commit::WriteOutcome;
 use crate::engine::error::{BrokenInvariant, EngineError};
+use crate::engine::executor::TakenFrom;
 use crate::engine::scheduler::Engine;
 use crate::engine::sightings::{Situation, has_share};
 use crate::engine::spans;
@@ -233,7 +234,7 @@ impl Engine {
                     tracing::info!(task = id.get(), fence = fence.get(), state = %task.state, "took the task over");
                 });
                 if task.state.phase() == Phase::Moving {
-                    self.spawn(task, fence, lease, true);
+                    self.spawn(task, fence, lease, TakenFrom::EarlierOwner);
                 }
                 Ok(true)
             }

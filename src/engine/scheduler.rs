@@ -21,7 +21,7 @@ use crate::domain::task::Task;
 use crate::engine::commit::{Committer, WriteOutcome};
 use crate::engine::driven::DrivenTasks;
 use crate::engine::error::{BrokenInvariant, EngineError};
-use crate::engine::executor::{Executor, ExitReason};
+use crate::engine::executor::{Executor, ExitReason, TakenFrom};
 use crate::engine::failpoints::Failpoints;
 use crate::engine::lease::{ReplicaLease, TaskLease};
 use crate::engine::look_rate::LookRate;
@@ -139,7 +139,7 @@ impl Engine {
 
     /// Runs a task that was just accepted, under the fence of its acceptance, and the lease of when it was not recorded yet.
     pub fn begin(self: &Arc<Self>, task: Arc<Task>, fence: Fence, lease: TaskLease) {
-        self.spawn(task, fence, lease, false);
+        self.spawn(task, fence, lease, TakenFrom::Acceptance);
     }
 
     /// Begins a task that was PENDING, under the approval of this plan if it wants one and if the policy lets it now, and runs it.
@@ -172,7 +172,7 @@ impl Engine {
         let lease = self.lease.of_task();
         match self.replicas.claim_seen(&owned).await? {
             Some(fence) => {
-                self.spawn(task, fence, lease, true);
+                self.spawn(task, fence, lease, TakenFrom::Rest);
                 Ok(())
             }
             None if self.replicas.is_shared() => Ok(()),
@@ -199,7 +199,7 @@ impl Engine {
         known
     }
 
-    pub(super) fn spawn(self: &Arc<Self>, task: Arc<Task>, fence: Fence, lease: TaskLease, earlier_owner: bool) {
+    pub(super) fn spawn(self: &Arc<Self>, task: Arc<Task>, fence: Fence, lease: TaskLease, from: TakenFrom) {
         let id = task.spec.id;
         if self.shutdown.is_cancelled() {
             return; // It is on disk; the next process takes it over.
@@ -224,7 +224,7 @@ impl Engine {
         );
         let work = async move {
             // A panic in one step must not leave its task without an owner and without a log line.
-            let exit = AssertUnwindSafe(executor.run(earlier_owner)).catch_unwind().await;
+            let exit = AssertUnwindSafe(executor.run(from)).catch_unwind().await;
             engine.driven.end(id, fence);
             let Ok(reason) = exit else {
                 tracing::error!(task = id.get(), "the executor of the task broke down");

@@ -144,22 +144,26 @@ impl Executor {
 
     /// Until when something that was tried keeps the step from ending like that. `decide` looks too, by the machine's clock.
     fn holds_back(&self, context: &StepContext, ending: &Ending) -> Option<Timestamp> {
-        let situation = self.situation(context);
         // Whoever comes behind the task is not to meet what it sent.
         let task = &context.task;
         let late = || self.may_come_late(context).filter(|_| task.ends_with(context.subtask));
         match (ending, task.direction) {
             (Ending::Reached { .. }, Direction::Forward) => late(),
-            (Ending::Reached { .. }, Direction::Back) => situation.forward_horizon.or_else(late),
+            (Ending::Reached { .. }, Direction::Back) => self.situation(context).forward_horizon.or_else(late),
             (Ending::Failed { .. } | Ending::TimedOut { .. } | Ending::Cancelled { .. }, _) => {
-                situation.horizon.max(self.may_come_late(context))
+                self.keeps_from_rest(context)
             }
         }
     }
 
-    /// Until when a statement of the task may still come, whatever was found of it. A task at rest is given up by whoever is asked to, by a
-    /// clock that may have been set: so it comes to rest no sooner.
-    pub(super) fn may_come_late(&self, context: &StepContext) -> Option<Timestamp> {
+    /// Until when the subtask may not bring its task to rest. A task at rest is given up by whoever is asked to, by a clock that may have
+    /// been set, and goes on at whichever replica is asked: so nothing that it sent may come behind that.
+    pub(super) fn keeps_from_rest(&self, context: &StepContext) -> Option<Timestamp> {
+        self.situation(context).horizon.max(self.may_come_late(context))
+    }
+
+    /// Until when a statement of the task may still come, whatever was found of it.
+    fn may_come_late(&self, context: &StepContext) -> Option<Timestamp> {
         self.horizons.latest(context.task.may_come_late(), self.clock.now())
     }
 

@@ -160,6 +160,28 @@ fn a_stop_that_may_still_come_keeps_its_task_from_rest() {
     });
 }
 
+/// Nothing that a task at rest has sent may still come: whoever rolls it back then waits for nothing that was waited for already.
+#[test]
+fn a_task_at_rest_goes_on_without_waiting_anew() {
+    use obsteward::sim::{Fault, FaultKind};
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        let mut world = world::World::new(world::WorldOptions::new(1), story::Story::default()).await;
+        world.cluster.inject(Fault::from(FaultKind::LateMark { delay_ms: 2_900 }).times(1));
+        let consent = Some(Duration::from_millis(100));
+        let ask = asking::Ask { consent, ..asking::Ask::of(promises::scenario::Operation::StopZone, 2) };
+        assert!(matches!(world.ask_and_wait(&ask).await, Some(Ok(_))));
+        assert!(world.rests(Duration::from_secs(600)).await);
+        let began = tokio::time::Instant::now();
+        assert!(matches!(world.ask_verb_and_wait(obsteward::domain::event::Verb::Rollback).await, Some(Ok(_))));
+        assert!(world.rests(Duration::from_secs(600)).await);
+        assert!(world.open_task().is_none(), "{:#?}", world.open_task());
+        let took = began.elapsed();
+        assert!(took < Duration::from_secs(5), "rolled back in {took:?}");
+        assert_eq!(world.check(true), Vec::<String>::new());
+    });
+}
+
 /// A stop is lost on its way, and somebody else stops the server meanwhile: what is found done is not what was sent, which comes late.
 /// Otherwise the start would come before it, and the server be stopped once more behind a restart that is told as done.
 #[test]
