@@ -19,7 +19,7 @@ use crate::store::{LogLine, Progress, Store, StoreError, StoredTask};
 use crate::watch::encode;
 use crate::watch::encode_event::{TaskFacts, encode_event, state_after};
 use crate::watch::encoded::Encoded;
-use crate::watch::ring::{Channel, Entry, SharedSnapshot, lock};
+use crate::watch::ring::{Channel, Entry, LatestProgress, SharedSnapshot, lock};
 
 /// The pause after a round, as a multiple of the round: waking a thousand watchers costs milliseconds, and at 20 the hub's
 /// share of a core stays below a twentieth however fast tasks change.
@@ -223,9 +223,9 @@ impl Hub {
     }
 
     fn forget_after(&self, event: &StoredEvent, channel: Option<&Channel>) {
-        if let EventKind::SubtaskStateChanged { subtask, .. } = &event.event.kind {
-            self.all.progress().forget(event.task, *subtask);
-            channel.inspect(|channel| channel.progress().forget(event.task, *subtask));
+        if let EventKind::SubtaskStateChanged { subtask, to, .. } = &event.event.kind {
+            self.all.progress().changed(event.task, *subtask, *to);
+            channel.inspect(|channel| channel.progress().changed(event.task, *subtask, *to));
         }
         if state_after(event).is_some_and(|state| state.phase() == Phase::Closed) {
             lock(&self.facts).remove(&event.task);
@@ -387,7 +387,13 @@ impl Drop for Registration {
                     }
                 }
             }
-            None => watched.all -= 1,
+            None => {
+                watched.all -= 1;
+                if watched.all == 0 {
+                    // What ends while nobody looks is not seen here.
+                    *self.hub.all.progress() = LatestProgress::default();
+                }
+            }
         }
     }
 }

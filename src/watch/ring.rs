@@ -1,18 +1,20 @@
 //! What watchers share: a bounded ring buffer of encoded events, the latest progress, and the channels that wake them. Nothing
 //! here waits or reads a store.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-use crate::domain::event::TaskState;
+use crate::domain::event::{SubtaskState, TaskState};
 use crate::domain::ids::{ClusterId, Revision, Seq, SubtaskId, TaskId};
 use crate::store::Progress;
 use crate::watch::encoded::Encoded;
 
 /// Events that a ring keeps: those of a burst, so that not every watcher reads the log behind it. A stop task has about sixty.
 pub(super) const RING_LENGTH: usize = 8192;
+/// Ended subtasks that are remembered: progress is late by seconds at most, and fewer end in them.
+const ENDED_KEPT: usize = 8192;
 
 /// An encoded event.
 #[derive(Clone, Debug)]
@@ -75,17 +77,33 @@ impl Ring {
 pub(super) struct LatestProgress {
     version: u64,
     entries: BTreeMap<(TaskId, SubtaskId), (u64, ClusterId, Encoded)>,
+    /// Subtasks that ended lately. Progress comes on its own way, and may come behind the end.
+    ended: HashSet<(TaskId, SubtaskId)>,
 }
 
 impl LatestProgress {
     pub fn put(&mut self, task: TaskId, subtask: SubtaskId, cluster: ClusterId, encoded: Encoded) {
+        if self.ended.contains(&(task, subtask)) {
+            return;
+        }
         self.version += 1;
         self.entries.insert((task, subtask), (self.version, cluster, encoded));
     }
 
-    /// A subtask that changed its state has no progress any more.
-    pub fn forget(&mut self, task: TaskId, subtask: SubtaskId) {
-        self.entries.remove(&(task, subtask));
+    /// A subtask came to this state: one that ended has no progress any more.
+    pub fn changed(&mut self, task: TaskId, subtask: SubtaskId, to: SubtaskState) {
+        match to {
+            SubtaskState::Ready | SubtaskState::Running | SubtaskState::Canceling => {
+                self.ended.remove(&(task, subtask));
+            }
+            SubtaskState::Pending | SubtaskState::Failed | SubtaskState::Successful => {
+                self.entries.remove(&(task, subtask));
+                if self.ended.len() >= ENDED_KEPT {
+                    self.ended.clear();
+                }
+                self.ended.insert((task, subtask));
+            }
+        }
     }
 
     /// What is newer than version `seen` of tasks that are `wanted`, and the new version.
@@ -191,7 +209,14 @@ mod tests {
         assert_eq!(news, vec![entry(2).encoded]);
         assert!(latest.after(seen, |_, _| true).0.is_empty());
         assert!(latest.after(0, |_, of| of != cluster).0.is_empty());
-        latest.forget(task, subtask);
+        latest.changed(task, subtask, SubtaskState::Canceling);
+        assert_eq!(latest.after(0, |_, _| true).0.len(), 1);
+        latest.changed(task, subtask, SubtaskState::Failed);
         assert!(latest.after(0, |_, _| true).0.is_empty());
+        latest.put(task, subtask, cluster, entry(3).encoded);
+        assert!(latest.after(0, |_, _| true).0.is_empty(), "what was said before its end came late, and is shown");
+        latest.changed(task, subtask, SubtaskState::Ready);
+        latest.put(task, subtask, cluster, entry(4).encoded);
+        assert_eq!(latest.after(seen, |_, _| true).0, vec![entry(4).encoded]);
     }
 }
