@@ -29,7 +29,7 @@ use traces::TracesError;
 /// Time for the reader to take the last lines when the process ends.
 const LAST_LINES: Duration = Duration::from_millis(200);
 
-type SomeLayer = Box<dyn Layer<Registry> + Send + Sync>;
+type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
 
 /// Set once the log of this process was started.
 static LINES: OnceLock<(LogWriter, LogFormat)> = OnceLock::new();
@@ -73,9 +73,9 @@ pub fn start(config: &LogConfig, traces: &TracesConfig, service: &'static str) -
 /// Those that listen, each with a filter of its own: one without would have every span of every crate made, though it is nowhere told.
 fn layers(
     config: &LogConfig,
-    traces: Option<SomeLayer>,
+    traces: Option<BoxedLayer>,
     writer: impl for<'w> MakeWriter<'w> + Send + Sync + 'static,
-) -> Vec<SomeLayer> {
+) -> Vec<BoxedLayer> {
     let filter = EnvFilter::try_new(&config.filter).unwrap_or_else(|_| EnvFilter::new("info"));
     let is_told = |metadata: &Metadata<'_>| {
         (*metadata.level() <= Level::INFO || is_ours(metadata.target())) && !traces::is_span(metadata)

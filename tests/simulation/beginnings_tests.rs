@@ -13,6 +13,7 @@ use obsteward::domain::refusal::Refusal;
 use crate::asking::Ask;
 use crate::beginnings::{Second, moment};
 use crate::promises::scenario::Operation;
+use crate::simulate::in_paused_time;
 use crate::story::Story;
 use crate::world::{World, WorldOptions};
 
@@ -33,8 +34,7 @@ fn in_a_world<F: Future<Output = ()>>(policy: MaintenancePolicy, replicas: usize
 }
 
 fn in_a_world_with<F: Future<Output = ()>>(options: WorldOptions, story: impl FnOnce(World) -> F) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    runtime.block_on(async { story(World::new(options, Story::default()).await).await });
+    in_paused_time(async { story(World::new(options, Story::default()).await).await });
 }
 
 async fn accepted(world: &World, ask: &Ask) -> TaskId {

@@ -15,6 +15,7 @@ use crate::life::{Crash, Point};
 use crate::promises::cases::{Case, Injection, MOST_TRIES, Outcome};
 use crate::promises::cluster_faults::{FaultCase, START_ZONE, STOP_ZONE, What, at_login};
 use crate::promises::scenario::{Direction, Operation, SERVER, Scenario};
+use crate::simulate::in_paused_time;
 use crate::story::Story;
 use crate::world::{World, WorldOptions};
 
@@ -66,9 +67,8 @@ impl FaultCase {
 
 /// Runs a case, in a runtime of its own under paused time. `FAULTS_STORY`: tells the story of one that breaks a promise.
 pub fn run(case: Case) -> Outcome {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     let story = if std::env::var_os("FAULTS_STORY").is_some() { Story::told() } else { Story::default() };
-    let outcome = runtime.block_on(try_in_a_world(case, story.clone()));
+    let outcome = in_paused_time(try_in_a_world(case, story.clone()));
     if !outcome.violations.is_empty() {
         story.lines().iter().for_each(|line| println!("{line}"));
     }

@@ -9,7 +9,7 @@ use obsteward::engine::Failpoints;
 use crate::asking::Ask;
 use crate::life::{Freeze, Point};
 use crate::promises::scenario::{Operation, SERVER};
-use crate::simulate::in_parallel;
+use crate::simulate::{in_parallel, in_paused_time};
 use crate::story::Story;
 use crate::world::{World, WorldOptions};
 
@@ -37,10 +37,9 @@ const SHARE: usize = 7;
 
 /// What is broken, and whether the freeze came.
 fn run(case: Case) -> (Vec<String>, bool) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     let told = std::env::var_os("FAULTS_STORY").is_some();
     let story = if told { Story::told() } else { Story::default() };
-    let (broken, came) = runtime.block_on(freeze(case, story.clone()));
+    let (broken, came) = in_paused_time(freeze(case, story.clone()));
     if !broken.is_empty() {
         story.lines().iter().for_each(|line| println!("{line}"));
     }
@@ -101,26 +100,23 @@ fn what_a_frozen_replica_sends_when_it_goes_on_comes_to_nothing() {
 }
 
 /// Nobody is there to take its task over, so that it still owns it: what it sends then is refused for its age, and tried again.
-#[test]
-fn a_start_that_is_sent_long_behind_its_horizon_starts_nothing_and_is_tried_again() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    runtime.block_on(async {
-        let mut options = WorldOptions::new(1);
-        options.replicas = 2;
-        let mut world = World::new(options, Story::default()).await;
-        assert!(matches!(world.ask_and_wait(&Ask::of(Operation::Stop, SERVER)).await, Some(Ok(_))));
-        assert!(world.rests(LONGEST_MOVE).await);
-        let other = 1 - world.at;
-        world.end(other).await;
-        world.freeze_plan.set(Some(Freeze { at: Point::Permit, left: 1, lasts: SILENCES[1] }));
-        world.ask(&Ask::of(Operation::Start, SERVER));
-        world.until(LONGEST_MOVE, World::has_frozen).await;
-        assert!(world.has_frozen());
-        world.pass(SILENCES[1]).await;
-        assert!(world.rests(LONGEST_MOVE).await);
-        assert_eq!(world.check(true), Vec::<String>::new());
-        assert!(world.is_well_but_for(&[]));
-    });
+#[tokio::test(start_paused = true)]
+async fn a_start_that_is_sent_long_behind_its_horizon_starts_nothing_and_is_tried_again() {
+    let mut options = WorldOptions::new(1);
+    options.replicas = 2;
+    let mut world = World::new(options, Story::default()).await;
+    assert!(matches!(world.ask_and_wait(&Ask::of(Operation::Stop, SERVER)).await, Some(Ok(_))));
+    assert!(world.rests(LONGEST_MOVE).await);
+    let other = 1 - world.at;
+    world.end(other).await;
+    world.freeze_plan.set(Some(Freeze { at: Point::Permit, left: 1, lasts: SILENCES[1] }));
+    world.ask(&Ask::of(Operation::Start, SERVER));
+    world.until(LONGEST_MOVE, World::has_frozen).await;
+    assert!(world.has_frozen());
+    world.pass(SILENCES[1]).await;
+    assert!(world.rests(LONGEST_MOVE).await);
+    assert_eq!(world.check(true), Vec::<String>::new());
+    assert!(world.is_well_but_for(&[]));
 }
 
 /// A rollback's replica is frozen between its commit and its claim of the task, for less than a lease. Another one, which drives the
@@ -129,10 +125,7 @@ fn a_start_that_is_sent_long_behind_its_horizon_starts_nothing_and_is_tried_agai
 fn a_replica_that_comes_late_takes_no_task_from_its_owner() {
     let silences = |range: std::ops::Range<u64>| range.map(|halves| Duration::from_millis(500 * halves));
     let cases = silences(7..16).flat_map(|late| silences(2..12).map(move |owner| (late, owner)));
-    let outcomes = in_parallel(cases.collect(), |(late, owner)| {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-        runtime.block_on(late_claim(late, owner))
-    });
+    let outcomes = in_parallel(cases.collect(), |(late, owner)| in_paused_time(late_claim(late, owner)));
     let broken: Vec<&String> = outcomes.iter().flatten().collect();
     assert!(broken.is_empty(), "{broken:#?}");
 }

@@ -11,6 +11,7 @@ use obsteward::sim::{Fault, FaultKind, InProcessCluster, SimClock, SimOptions};
 use super::*;
 use crate::computer::{LedgerWrites, SentSignal};
 use crate::life::Dice;
+use crate::simulate::in_paused_time;
 
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -291,10 +292,7 @@ async fn busy(seed: u64) -> String {
 
 #[test]
 fn one_seed_is_one_history() {
-    let run = |seed| {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
-        runtime.block_on(busy(seed))
-    };
+    let run = |seed| in_paused_time(busy(seed));
     let (one, again, other) = (run(1), run(1), run(2));
     assert_eq!(one, again);
     assert_ne!(one, other);

@@ -89,142 +89,124 @@ fn a_stop_that_comes_late_does_not_outlive_a_restart() {
 }
 
 /// The same, while somebody sets the machine's clock forward: that brings the late stop no nearer.
-#[test]
-fn a_clock_that_is_set_forward_lets_no_start_come_before_a_late_stop() {
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_set_forward_lets_no_start_come_before_a_late_stop() {
     use obsteward::domain::event::SubtaskState;
     use obsteward::sim::{Fault, FaultKind};
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    runtime.block_on(async {
-        let mut world = world::World::new(world::WorldOptions::new(1), story::Story::default()).await;
-        world.cluster.inject(Fault::from(FaultKind::LateMark { delay_ms: 8_000 }));
-        let ask = asking::Ask::of(promises::scenario::Operation::Restart, 2);
-        assert!(matches!(world.ask_and_wait(&ask).await, Some(Ok(_))));
-        let waits_for_it = |world: &world::World| {
-            let starts = |task: &obsteward::store::StoredTask| {
-                let mut subtasks = task.task.subtasks.iter();
-                subtasks.any(|it| it.spec.name == "Start server" && it.state == SubtaskState::Running)
-            };
-            world.open_task().as_ref().is_some_and(starts)
+    let mut world = world::World::new(world::WorldOptions::new(1), story::Story::default()).await;
+    world.cluster.inject(Fault::from(FaultKind::LateMark { delay_ms: 8_000 }));
+    let ask = asking::Ask::of(promises::scenario::Operation::Restart, 2);
+    assert!(matches!(world.ask_and_wait(&ask).await, Some(Ok(_))));
+    let waits_for_it = |world: &world::World| {
+        let starts = |task: &obsteward::store::StoredTask| {
+            let mut subtasks = task.task.subtasks.iter();
+            subtasks.any(|it| it.spec.name == "Start server" && it.state == SubtaskState::Running)
         };
-        world.until(Duration::from_secs(60), waits_for_it).await;
-        assert!(waits_for_it(&world));
-        world.jump_clock(0, 60_000_000);
-        assert!(world.rests(Duration::from_secs(600)).await);
-        world.pass(Duration::from_secs(10)).await;
-        assert_eq!(world.check(true), Vec::<String>::new());
-    });
+        world.open_task().as_ref().is_some_and(starts)
+    };
+    world.until(Duration::from_secs(60), waits_for_it).await;
+    assert!(waits_for_it(&world));
+    world.jump_clock(0, 60_000_000);
+    assert!(world.rests(Duration::from_secs(600)).await);
+    world.pass(Duration::from_secs(10)).await;
+    assert_eq!(world.check(true), Vec::<String>::new());
 }
 
 /// A stop whose answer is lost is sent again, and the second is answered: the first may still come, and its task stays open for that
 /// long. Otherwise whoever starts the zone behind the task would see it stopped once more, by nobody.
-#[test]
-fn a_stop_that_may_still_come_keeps_its_task_open() {
+#[tokio::test(start_paused = true)]
+async fn a_stop_that_may_still_come_keeps_its_task_open() {
     use obsteward::sim::{Fault, FaultKind};
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    runtime.block_on(async {
-        let mut options = world::WorldOptions::new(1);
-        options.effect_timeout = Duration::from_secs(2);
-        let mut world = world::World::new(options, story::Story::default()).await;
-        world.cluster.inject(Fault::from(FaultKind::LateMark { delay_ms: 2_900 }).times(1));
-        let ask = asking::Ask::of(promises::scenario::Operation::StopZone, 2);
-        assert!(matches!(world.ask_and_wait(&ask).await, Some(Ok(_))));
-        assert!(world.rests(Duration::from_secs(600)).await);
-        world.cluster.third_party("ALTER SYSTEM START ZONE zone2");
-        world.pass(Duration::from_secs(20)).await;
-        assert_eq!(world.check(true), Vec::<String>::new());
-        let tries = world.disk.lock().tasks.values().map(|stored| stored.task.intents.len()).sum::<usize>();
-        assert!(tries >= 3, "the stop was not sent twice");
-    });
+    let mut options = world::WorldOptions::new(1);
+    options.effect_timeout = Duration::from_secs(2);
+    let mut world = world::World::new(options, story::Story::default()).await;
+    world.cluster.inject(Fault::from(FaultKind::LateMark { delay_ms: 2_900 }).times(1));
+    let ask = asking::Ask::of(promises::scenario::Operation::StopZone, 2);
+    assert!(matches!(world.ask_and_wait(&ask).await, Some(Ok(_))));
+    assert!(world.rests(Duration::from_secs(600)).await);
+    world.cluster.third_party("ALTER SYSTEM START ZONE zone2");
+    world.pass(Duration::from_secs(20)).await;
+    assert_eq!(world.check(true), Vec::<String>::new());
+    let tries = world.disk.lock().tasks.values().map(|stored| stored.task.intents.len()).sum::<usize>();
+    assert!(tries >= 3, "the stop was not sent twice");
 }
 
 /// The same when the task fails behind it, and somebody gives it up at a service whose clock was set forward, by which nothing may come
 /// any more: a task comes to rest no sooner.
-#[test]
-fn a_stop_that_may_still_come_keeps_its_task_from_rest() {
+#[tokio::test(start_paused = true)]
+async fn a_stop_that_may_still_come_keeps_its_task_from_rest() {
     use obsteward::sim::{Fault, FaultKind};
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    runtime.block_on(async {
-        let mut world = world::World::new(world::WorldOptions::new(1), story::Story::default()).await;
-        world.cluster.inject(Fault::from(FaultKind::LateMark { delay_ms: 2_900 }).times(1));
-        let consent = Some(Duration::from_millis(100));
-        let ask = asking::Ask { consent, ..asking::Ask::of(promises::scenario::Operation::StopZone, 2) };
-        assert!(matches!(world.ask_and_wait(&ask).await, Some(Ok(_))));
-        assert!(world.rests(Duration::from_secs(600)).await);
-        let tries = world.open_task().map_or(0, |stored| stored.task.intents.len());
-        assert_eq!(tries, 2, "the stop was not sent twice, or more was done");
-        world.jump_clock(0, 60_000_000);
-        assert!(matches!(world.ask_verb_and_wait(obsteward::domain::event::Verb::GiveUp).await, Some(Ok(_))));
-        world.cluster.third_party("ALTER SYSTEM START ZONE zone2");
-        world.pass(Duration::from_secs(20)).await;
-        assert_eq!(world.check(true), Vec::<String>::new());
-    });
+    let mut world = world::World::new(world::WorldOptions::new(1), story::Story::default()).await;
+    world.cluster.inject(Fault::from(FaultKind::LateMark { delay_ms: 2_900 }).times(1));
+    let consent = Some(Duration::from_millis(100));
+    let ask = asking::Ask { consent, ..asking::Ask::of(promises::scenario::Operation::StopZone, 2) };
+    assert!(matches!(world.ask_and_wait(&ask).await, Some(Ok(_))));
+    assert!(world.rests(Duration::from_secs(600)).await);
+    let tries = world.open_task().map_or(0, |stored| stored.task.intents.len());
+    assert_eq!(tries, 2, "the stop was not sent twice, or more was done");
+    world.jump_clock(0, 60_000_000);
+    assert!(matches!(world.ask_verb_and_wait(obsteward::domain::event::Verb::GiveUp).await, Some(Ok(_))));
+    world.cluster.third_party("ALTER SYSTEM START ZONE zone2");
+    world.pass(Duration::from_secs(20)).await;
+    assert_eq!(world.check(true), Vec::<String>::new());
 }
 
 /// Nothing that a task at rest has sent may still come: whoever rolls it back then waits for nothing that was waited for already.
-#[test]
-fn a_task_at_rest_goes_on_without_waiting_anew() {
+#[tokio::test(start_paused = true)]
+async fn a_task_at_rest_goes_on_without_waiting_anew() {
     use obsteward::sim::{Fault, FaultKind};
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    runtime.block_on(async {
-        let mut world = world::World::new(world::WorldOptions::new(1), story::Story::default()).await;
-        world.cluster.inject(Fault::from(FaultKind::LateMark { delay_ms: 2_900 }).times(1));
-        let consent = Some(Duration::from_millis(100));
-        let ask = asking::Ask { consent, ..asking::Ask::of(promises::scenario::Operation::StopZone, 2) };
-        assert!(matches!(world.ask_and_wait(&ask).await, Some(Ok(_))));
-        assert!(world.rests(Duration::from_secs(600)).await);
-        let began = tokio::time::Instant::now();
-        assert!(matches!(world.ask_verb_and_wait(obsteward::domain::event::Verb::Rollback).await, Some(Ok(_))));
-        assert!(world.rests(Duration::from_secs(600)).await);
-        assert!(world.open_task().is_none(), "{:#?}", world.open_task());
-        let took = began.elapsed();
-        assert!(took < Duration::from_secs(5), "rolled back in {took:?}");
-        assert_eq!(world.check(true), Vec::<String>::new());
-    });
+    let mut world = world::World::new(world::WorldOptions::new(1), story::Story::default()).await;
+    world.cluster.inject(Fault::from(FaultKind::LateMark { delay_ms: 2_900 }).times(1));
+    let consent = Some(Duration::from_millis(100));
+    let ask = asking::Ask { consent, ..asking::Ask::of(promises::scenario::Operation::StopZone, 2) };
+    assert!(matches!(world.ask_and_wait(&ask).await, Some(Ok(_))));
+    assert!(world.rests(Duration::from_secs(600)).await);
+    let began = tokio::time::Instant::now();
+    assert!(matches!(world.ask_verb_and_wait(obsteward::domain::event::Verb::Rollback).await, Some(Ok(_))));
+    assert!(world.rests(Duration::from_secs(600)).await);
+    assert!(world.open_task().is_none(), "{:#?}", world.open_task());
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(5), "rolled back in {took:?}");
+    assert_eq!(world.check(true), Vec::<String>::new());
 }
 
 /// A stop is lost on its way, and somebody else stops the server meanwhile: what is found done is not what was sent, which comes late.
 /// Otherwise the start would come before it, and the server be stopped once more behind a restart that is told as done.
-#[test]
-fn a_restart_waits_for_a_stop_that_somebody_else_has_made_unnecessary() {
+#[tokio::test(start_paused = true)]
+async fn a_restart_waits_for_a_stop_that_somebody_else_has_made_unnecessary() {
     use obsteward::sim::{Fault, FaultKind};
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    runtime.block_on(async {
-        let mut world = world::World::new(world::WorldOptions::new(1), story::Story::default()).await;
-        world.cluster.inject(Fault::from(FaultKind::LateMark { delay_ms: 3_100 }).times(1));
-        let ask = asking::Ask::of(promises::scenario::Operation::Restart, 2);
-        assert!(matches!(world.ask_and_wait(&ask).await, Some(Ok(_))));
-        let sent = |world: &world::World| world.open_task().is_some_and(|open| !open.task.intents.is_empty());
-        world.until(Duration::from_secs(10), sent).await;
-        world.pass(Duration::from_millis(20)).await;
-        let address = world.address(2);
-        world.cluster.third_party(&format!("ALTER SYSTEM FORCE STOP SERVER '{address}'"));
-        assert!(world.rests(Duration::from_secs(600)).await);
-        assert!(world.open_task().is_none(), "{:#?}", world.open_task());
-        world.pass(Duration::from_secs(20)).await;
-        assert!(world.is_well_but_for(&[]), "it was stopped once more");
-        assert_eq!(world.check(true), Vec::<String>::new());
-    });
+    let mut world = world::World::new(world::WorldOptions::new(1), story::Story::default()).await;
+    world.cluster.inject(Fault::from(FaultKind::LateMark { delay_ms: 3_100 }).times(1));
+    let ask = asking::Ask::of(promises::scenario::Operation::Restart, 2);
+    assert!(matches!(world.ask_and_wait(&ask).await, Some(Ok(_))));
+    let sent = |world: &world::World| world.open_task().is_some_and(|open| !open.task.intents.is_empty());
+    world.until(Duration::from_secs(10), sent).await;
+    world.pass(Duration::from_millis(20)).await;
+    let address = world.address(2);
+    world.cluster.third_party(&format!("ALTER SYSTEM FORCE STOP SERVER '{address}'"));
+    assert!(world.rests(Duration::from_secs(600)).await);
+    assert!(world.open_task().is_none(), "{:#?}", world.open_task());
+    world.pass(Duration::from_secs(20)).await;
+    assert!(world.is_well_but_for(&[]), "it was stopped once more");
+    assert_eq!(world.check(true), Vec::<String>::new());
 }
 
 /// A whole cluster is stopped with force although none of its freezes was ever answered: none is told as done.
-#[test]
-fn a_freeze_that_is_gone_on_without_is_not_told_as_done() {
+#[tokio::test(start_paused = true)]
+async fn a_freeze_that_is_gone_on_without_is_not_told_as_done() {
     use obsteward::proto::v1;
     use obsteward::sim::{Fault, FaultKind};
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    runtime.block_on(async {
-        let mut options = world::WorldOptions::new(1);
-        options.effect_timeout = Duration::from_secs(2);
-        let mut world = world::World::new(options, story::Story::default()).await;
-        world.cluster.inject(Fault::from(FaultKind::Slow { delay_ms: 5_000 }).for_statement("ALTER SYSTEM"));
-        let ask = asking::Ask { force: true, ..asking::Ask::of(promises::scenario::Operation::StopCluster, 1) };
-        assert!(matches!(world.ask_and_wait(&ask).await, Some(Ok(_))));
-        assert!(world.rests(Duration::from_secs(600)).await);
-        assert_eq!(world.check(true), Vec::<String>::new());
-        let task = &world.witness.evidence().tasks[0].shown;
-        assert_eq!(task.state(), v1::TaskState::Successful, "{task:#?}");
-        assert_eq!(task.overrides.iter().filter(|check| check.check == "FREEZE").count(), 3, "{task:#?}");
-    });
+    let mut options = world::WorldOptions::new(1);
+    options.effect_timeout = Duration::from_secs(2);
+    let mut world = world::World::new(options, story::Story::default()).await;
+    world.cluster.inject(Fault::from(FaultKind::Slow { delay_ms: 5_000 }).for_statement("ALTER SYSTEM"));
+    let ask = asking::Ask { force: true, ..asking::Ask::of(promises::scenario::Operation::StopCluster, 1) };
+    assert!(matches!(world.ask_and_wait(&ask).await, Some(Ok(_))));
+    assert!(world.rests(Duration::from_secs(600)).await);
+    assert_eq!(world.check(true), Vec::<String>::new());
+    let task = &world.witness.evidence().tasks[0].shown;
+    assert_eq!(task.state(), v1::TaskState::Successful, "{task:#?}");
+    assert_eq!(task.overrides.iter().filter(|check| check.check == "FREEZE").count(), 3, "{task:#?}");
 }
 
 /// What the harness of real processes tries at leisure.

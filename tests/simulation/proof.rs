@@ -11,6 +11,7 @@ use crate::asking::Ask;
 use crate::promises::Evidence;
 use crate::promises::graphs;
 use crate::promises::scenario::{Operation, SERVER};
+use crate::simulate::in_paused_time;
 use crate::story::Story;
 use crate::world::{World, WorldOptions};
 
@@ -20,8 +21,7 @@ type Break = fn(&mut Evidence);
 const LONGEST: Duration = Duration::from_secs(600);
 
 fn good(operation: Operation) -> Evidence {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    runtime.block_on(async {
+    in_paused_time(async {
         let mut options = WorldOptions::new(1);
         options.servers_per_zone = operation.servers_per_zone();
         let mut world = World::new(options, Story::default()).await;

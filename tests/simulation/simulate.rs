@@ -34,8 +34,7 @@ pub fn walk(seed: u64, replicas: u64, only: Option<&[usize]>, told: bool) -> Out
         None => walk.steps,
         Some(only) => only.iter().filter_map(|index| walk.steps.get(*index).cloned()).collect(),
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    runtime.block_on(async {
+    in_paused_time(async {
         let story = if told { Story::told() } else { Story::default() };
         let mut world = World::new(walk.options, story.clone()).await;
         let (mut broken, mut done) = (Vec::new(), 0);
@@ -203,6 +202,12 @@ fn every_edge() -> BTreeSet<Edge> {
         }
     }
     edges
+}
+
+/// Runs something by a clock that goes on only when nothing is left to do.
+pub fn in_paused_time<R>(work: impl Future<Output = R>) -> R {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(work)
 }
 
 /// Does something with every item, on as many threads as there are cores; in the order of the items.

@@ -68,111 +68,90 @@ fn failure(task: &Task) -> Option<&Failure> {
     task.subtasks.iter().find_map(|subtask| subtask.error.as_ref())
 }
 
-fn in_paused_time(run: impl Future<Output = ()>) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    runtime.block_on(run);
-}
+#[tokio::test(start_paused = true)]
+async fn what_a_stop_means_for_the_store_is_shown_and_refused_where_it_would_cost_its_majority() {
+    let mut world = world().await;
+    let server = |number| world.server_id(number).unwrap();
+    let (first, second) = (server(1), server(2));
+    let said = |plan: &StopPlanView| {
+        let check = plan.checks.iter().find(|check| check.name == NAME).unwrap();
+        (check.verdict, check.overridden_by, check.evidence.clone())
+    };
+    let shown = plan(&world, first).await;
+    let (verdict, _, evidence) = said(&shown);
+    assert!(shown.allowed && verdict == CheckVerdict::Warn && evidence.contains("keeps its majority"), "{evidence}");
 
-#[test]
-fn what_a_stop_means_for_the_store_is_shown_and_refused_where_it_would_cost_its_majority() {
-    in_paused_time(async {
-        let mut world = world().await;
-        let server = |number| world.server_id(number).unwrap();
-        let (first, second) = (server(1), server(2));
-        let said = |plan: &StopPlanView| {
-            let check = plan.checks.iter().find(|check| check.name == NAME).unwrap();
-            (check.verdict, check.overridden_by, check.evidence.clone())
-        };
-        let shown = plan(&world, first).await;
-        let (verdict, _, evidence) = said(&shown);
-        assert!(
-            shown.allowed && verdict == CheckVerdict::Warn && evidence.contains("keeps its majority"),
-            "{evidence}"
-        );
+    let task = done(&mut world, &Ask::of(Operation::Stop, 3)).await;
+    assert_eq!(task.state, TaskState::Successful, "its majority stays: {task:#?}");
 
-        let task = done(&mut world, &Ask::of(Operation::Stop, 3)).await;
-        assert_eq!(task.state, TaskState::Successful, "its majority stays: {task:#?}");
+    let refused = plan(&world, second).await;
+    let (verdict, overridden_by, evidence) = said(&refused);
+    assert_eq!((refused.allowed, verdict, overridden_by), (false, CheckVerdict::Block, None), "{evidence}");
+    assert!(evidence.contains("would lose a majority, and obsteward could not finish"), "{evidence}");
+    let others = refused.checks.iter().filter(|check| check.refuses() && check.name != NAME);
+    assert_eq!(others.count(), 0, "{refused:#?}");
 
-        let refused = plan(&world, second).await;
-        let (verdict, overridden_by, evidence) = said(&refused);
-        assert_eq!((refused.allowed, verdict, overridden_by), (false, CheckVerdict::Block, None), "{evidence}");
-        assert!(evidence.contains("would lose a majority, and obsteward could not finish"), "{evidence}");
-        let others = refused.checks.iter().filter(|check| check.refuses() && check.name != NAME);
-        assert_eq!(others.count(), 0, "{refused:#?}");
-
-        let task = done(&mut world, &determined(Operation::Stop, 2)).await;
-        assert_eq!((task.state, &failure(&task).unwrap().reason[..]), (TaskState::Refused, NAME), "{task:#?}");
-        assert!(world.cluster.look(|core, _| core.cluster.server(2).unwrap().alive()), "its process runs on");
-    });
+    let task = done(&mut world, &determined(Operation::Stop, 2)).await;
+    assert_eq!((task.state, &failure(&task).unwrap().reason[..]), (TaskState::Refused, NAME), "{task:#?}");
+    assert!(world.cluster.look(|core, _| core.cluster.server(2).unwrap().alive()), "its process runs on");
 }
 
 /// The same stop where the store is elsewhere: then it is its caller's to decide.
-#[test]
-fn a_store_elsewhere_keeps_nobody_from_accepting_the_loss() {
-    in_paused_time(async {
-        let mut world = world().await;
-        done(&mut world, &Ask::of(Operation::Stop, 3)).await;
-        world.disk.lock().store_tenant = None;
-        let second = world.server_id(2).unwrap();
-        assert!(plan(&world, second).await.allowed);
-        let task = done(&mut world, &determined(Operation::Stop, 2)).await;
-        assert!(failure(&task).is_none_or(|failure| failure.reason != NAME), "{task:#?}");
-    });
+#[tokio::test(start_paused = true)]
+async fn a_store_elsewhere_keeps_nobody_from_accepting_the_loss() {
+    let mut world = world().await;
+    done(&mut world, &Ask::of(Operation::Stop, 3)).await;
+    world.disk.lock().store_tenant = None;
+    let second = world.server_id(2).unwrap();
+    assert!(plan(&world, second).await.allowed);
+    let task = done(&mut world, &determined(Operation::Stop, 2)).await;
+    assert!(failure(&task).is_none_or(|failure| failure.reason != NAME), "{task:#?}");
 }
 
 /// Found out only behind the stop: the process is not ended all the same.
-#[test]
-fn the_gate_asks_again() {
-    in_paused_time(async {
-        let mut world = world().await;
-        let tenant = world.disk.lock().store_tenant.take();
-        done(&mut world, &Ask::of(Operation::Stop, 3)).await;
-        world.ask(&determined(Operation::Stop, 2)).unwrap();
-        let stops = |world: &World| {
-            let task = world.open_task().map(|stored| stored.task);
-            let running = |subtask: &Subtask| subtask.state == SubtaskState::Running;
-            let is_stop = |subtask: &Subtask| subtask.spec.name == "Stop server" && running(subtask);
-            task.is_some_and(|task| task.subtasks.iter().any(is_stop))
-        };
-        // It takes milliseconds: who accepts the loss waits for no leader.
-        for _ in 0..10_000 {
-            if stops(&world) {
-                break;
-            }
-            world.pass(Duration::from_millis(1)).await;
+#[tokio::test(start_paused = true)]
+async fn the_gate_asks_again() {
+    let mut world = world().await;
+    let tenant = world.disk.lock().store_tenant.take();
+    done(&mut world, &Ask::of(Operation::Stop, 3)).await;
+    world.ask(&determined(Operation::Stop, 2)).unwrap();
+    let stops = |world: &World| {
+        let task = world.open_task().map(|stored| stored.task);
+        let running = |subtask: &Subtask| subtask.state == SubtaskState::Running;
+        let is_stop = |subtask: &Subtask| subtask.spec.name == "Stop server" && running(subtask);
+        task.is_some_and(|task| task.subtasks.iter().any(is_stop))
+    };
+    // It takes milliseconds: who accepts the loss waits for no leader.
+    for _ in 0..10_000 {
+        if stops(&world) {
+            break;
         }
-        world.disk.lock().store_tenant = tenant;
-        assert!(world.rests(LONG).await);
-        let task = last_task(&world);
-        assert_eq!(task.state, TaskState::Refused, "{task:#?}");
-        assert!(failure(&task).unwrap().message.contains(NAME), "{task:#?}");
-        assert!(
-            world.cluster.look(|core, _| core.cluster.server(2).unwrap().alive()),
-            "its process runs on: {task:#?}"
-        );
-    });
+        world.pass(Duration::from_millis(1)).await;
+    }
+    world.disk.lock().store_tenant = tenant;
+    assert!(world.rests(LONG).await);
+    let task = last_task(&world);
+    assert_eq!(task.state, TaskState::Refused, "{task:#?}");
+    assert!(failure(&task).unwrap().message.contains(NAME), "{task:#?}");
+    assert!(world.cluster.look(|core, _| core.cluster.server(2).unwrap().alive()), "its process runs on: {task:#?}");
 }
 
-#[test]
-fn a_whole_cluster_that_holds_the_store_is_not_stopped() {
-    in_paused_time(async {
-        for operation in [Operation::StopCluster, Operation::RestartCluster] {
-            let task = done(&mut world().await, &determined(operation, 1)).await;
-            assert_eq!((task.state, &failure(&task).unwrap().reason[..]), (TaskState::Refused, NAME), "{task:#?}");
-        }
-    });
+#[tokio::test(start_paused = true)]
+async fn a_whole_cluster_that_holds_the_store_is_not_stopped() {
+    for operation in [Operation::StopCluster, Operation::RestartCluster] {
+        let task = done(&mut world().await, &determined(operation, 1)).await;
+        assert_eq!((task.state, &failure(&task).unwrap().reason[..]), (TaskState::Refused, NAME), "{task:#?}");
+    }
 }
 
-#[test]
-fn the_only_address_of_the_store_is_given_up_with_force() {
-    in_paused_time(async {
-        let world = world().await;
-        let first = world.server_id(1).unwrap();
-        let sql = std::net::SocketAddr::new(world.address(1).ip(), 2881);
-        world.disk.lock().store_tenant.as_mut().unwrap().endpoints = vec![sql];
-        let forced = plan(&world, first).await;
-        let check = forced.checks.iter().find(|check| check.name == NAME).unwrap();
-        assert_eq!((check.overridden_by, check.overridden), (Some(OverriddenBy::Force), true), "{check:?}");
-        assert!(forced.allowed);
-    });
+#[tokio::test(start_paused = true)]
+async fn the_only_address_of_the_store_is_given_up_with_force() {
+    let world = world().await;
+    let first = world.server_id(1).unwrap();
+    let sql = std::net::SocketAddr::new(world.address(1).ip(), 2881);
+    world.disk.lock().store_tenant.as_mut().unwrap().endpoints = vec![sql];
+    let forced = plan(&world, first).await;
+    let check = forced.checks.iter().find(|check| check.name == NAME).unwrap();
+    assert_eq!((check.overridden_by, check.overridden), (Some(OverriddenBy::Force), true), "{check:?}");
+    assert!(forced.allowed);
 }
