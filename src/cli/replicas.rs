@@ -24,13 +24,15 @@ fn table(replicas: &[v1::Replica]) -> Table {
     let mut table = Table::new(&["ID", "NAME", "ADDRESS", "VERSION", "STATE", "TASKS", "SINCE", "RENEWED", "ENDED"]);
     for replica in replicas {
         let answers = if replica.answering { " (answers)" } else { "" };
+        // What it drove at its last renewal has another owner since it ended.
+        let tasks = replica.end_time.map_or_else(|| replica.tasks.to_string(), |_| "-".to_owned());
         table.row([
             replica.id.to_string(),
             format!("{}{answers}", replica.name),
             replica.address.clone(),
             replica.version.clone(),
             words::replica_state(replica.state).into_owned(),
-            replica.tasks.to_string(),
+            tasks,
             times::shown(replica.start_time.as_ref()),
             times::shown(replica.renew_time.as_ref()),
             times::shown(replica.end_time.as_ref()),
@@ -64,7 +66,7 @@ mod tests {
             lines.lines(Paint::Plain),
             [
                 "ID  NAME              ADDRESS         VERSION  STATE   TASKS  SINCE                     RENEWED                   ENDED",
-                "1   db1:71            10.0.0.1:50051  0.1.0    BURIED  3      2026-01-02T03:04:05.000Z  2026-01-02T03:04:10.000Z  2026-01-02T03:04:14.000Z",
+                "1   db1:71            10.0.0.1:50051  0.1.0    BURIED  -      2026-01-02T03:04:05.000Z  2026-01-02T03:04:10.000Z  2026-01-02T03:04:14.000Z",
                 "2   db2:71 (answers)  10.0.0.1:50051  0.1.0    LIVE    3      2026-01-02T03:04:05.000Z  2026-01-02T03:04:10.000Z  -",
             ]
         );
