@@ -224,7 +224,7 @@ impl Engine {
             return Ok(false);
         }
         let lease = self.lease.of_task();
-        let Some(fence) = self.replicas.claim_seen(&owned).await? else { return Ok(false) };
+        let Some(fence) = self.replicas.claim(&owned).await? else { return Ok(false) };
         let input = Input::Adopted { fence, executor: self.executor_name().to_owned() };
         let task = Arc::new(stored.task);
         match self.committer().write(&task, input, Author::Owner { fence }, |_| Vec::new()).await? {

@@ -170,7 +170,7 @@ impl Engine {
         let Some(_taking_up) = self.driven.take_up(id, seen) else { return Ok(()) };
         let owned = OwnedTask { task: id, cluster: task.spec.cluster.key.clone(), fence: seen, owner: None };
         let lease = self.lease.of_task();
-        match self.replicas.claim_seen(&owned).await? {
+        match self.replicas.claim(&owned).await? {
             Some(fence) => {
                 self.spawn(task, fence, lease, TakenFrom::Rest);
                 Ok(())

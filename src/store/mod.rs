@@ -410,9 +410,6 @@ pub trait Store: Send + Sync {
     /// The lock of a physical cluster; `None` when it never was locked.
     async fn lock(&self, cluster: &ClusterKey) -> Result<Option<LockRow>, StoreError>;
 
-    /// Takes over a task whose owner is gone: returns a new fence, or `None` when the task does not hold the lock.
-    async fn claim(&self, task: TaskId, cluster: &ClusterKey) -> Result<Option<Fence>, StoreError>;
-
     /// Log lines of a task, ascending; of one subtask if given.
     async fn log(&self, task: TaskId, subtask: Option<SubtaskId>) -> Result<Vec<LogLine>, StoreError>;
 

@@ -88,8 +88,8 @@ pub trait Replicas: Send + Sync {
     /// Every task that moves.
     async fn owned_tasks(&self) -> Result<Vec<OwnedTask>, StoreError>;
 
-    /// Claims a task while its lock has the fence that was seen; `None`: somebody else was faster.
-    async fn claim_seen(&self, owned: &OwnedTask) -> Result<Option<Fence>, StoreError>;
+    /// Claims a task while it holds its lock, under the fence that was seen: returns the new fence. `None`: somebody else was faster.
+    async fn claim(&self, owned: &OwnedTask) -> Result<Option<Fence>, StoreError>;
 
     /// Changes when a replica has left or was buried.
     fn ownership(&self) -> watch::Receiver<i64>;

@@ -177,24 +177,18 @@ impl Content {
         self.locks.values().find(|lock| lock.holder == Some(task)).map(|lock| lock.fence)
     }
 
-    /// The next fence of the lock that a task holds, for this replica. `seen`: only while it has this fence; a claim that is repeated
-    /// has succeeded if it did before.
-    pub fn claim(
-        &mut self,
-        task: TaskId,
-        cluster: &ClusterKey,
-        seen: Option<Fence>,
-        me: Option<ReplicaId>,
-    ) -> Option<Fence> {
-        let lock = self.locks.get_mut(cluster.as_str()).filter(|lock| lock.holder == Some(task))?;
-        if seen.is_none_or(|seen| lock.fence == seen) {
-            lock.fence = lock.fence.next();
-            let fence = lock.fence;
+    /// The next fence of the lock that a task holds, for this replica, while it has the one that was seen. A claim that is repeated has
+    /// succeeded if it did before.
+    pub fn claim(&mut self, owned: &OwnedTask, me: Option<ReplicaId>) -> Option<Fence> {
+        let OwnedTask { task, cluster, fence: seen, owner: _ } = owned;
+        let lock = self.locks.get_mut(cluster.as_str()).filter(|lock| lock.holder == Some(*task))?;
+        if lock.fence == *seen {
+            lock.fence = seen.next();
             self.owned_by(cluster, me);
-            self.claims.push(Claimed { at: monotonic_now(), task, fence, owner: me });
+            self.claims.push(Claimed { at: monotonic_now(), task: *task, fence: seen.next(), owner: me });
         }
         let (fence, owner) = (self.lock_of(cluster)?.fence, self.owners.get(cluster.as_str()).copied());
-        seen.is_none_or(|seen| owner == me && fence == seen.next()).then_some(fence)
+        (owner == me && fence == seen.next()).then_some(fence)
     }
 
     fn owned_by(&mut self, cluster: &ClusterKey, owner: Option<ReplicaId>) {

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use obsteward::clock::{Clock, Timestamp};
 use obsteward::domain::change_freeze::{ChangeFreeze, FreezeScope};
 use obsteward::domain::event::{Phase, StoredEvent};
-use obsteward::domain::ids::{ClusterId, ClusterKey, Fence, Principal, ReplicaId, Revision, Seq, SubtaskId, TaskId};
+use obsteward::domain::ids::{ClusterId, ClusterKey, Principal, ReplicaId, Revision, Seq, SubtaskId, TaskId};
 use obsteward::domain::store_home::StoreHome;
 use obsteward::store::change_freezes::ChangeFreezes;
 use obsteward::store::home::Located;
@@ -212,11 +212,6 @@ impl Store for LifeStore {
         let lock = self.read(|content| content.lock_of(cluster).cloned()).await;
         self.life.pass(Point::Lock, Duration::ZERO).await;
         lock
-    }
-
-    async fn claim(&self, task: TaskId, cluster: &ClusterKey) -> Result<Option<Fence>, StoreError> {
-        let cluster = cluster.clone();
-        self.change(move |content, me| content.claim(task, &cluster, None, me)).await
     }
 
     async fn log(&self, task: TaskId, subtask: Option<SubtaskId>) -> Result<Vec<LogLine>, StoreError> {

@@ -77,9 +77,9 @@ impl Replicas for LifeStore {
         self.read(|content| content.moving()).await
     }
 
-    async fn claim_seen(&self, owned: &OwnedTask) -> Result<Option<Fence>, StoreError> {
-        let OwnedTask { task, cluster, fence, .. } = owned.clone();
-        self.change(move |content, me| content.claim(task, &cluster, Some(fence), me)).await
+    async fn claim(&self, owned: &OwnedTask) -> Result<Option<Fence>, StoreError> {
+        let owned = owned.clone();
+        self.change(move |content, me| content.claim(&owned, me)).await
     }
 
     fn ownership(&self) -> watch::Receiver<i64> {

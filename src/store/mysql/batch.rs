@@ -8,8 +8,9 @@
 use super::literal::{literal, with_values};
 use crate::clock::Timestamp;
 use crate::domain::event::Phase;
-use crate::domain::ids::{ClusterKey, Fence, LARGEST_ID, TaskId};
+use crate::domain::ids::LARGEST_ID;
 use crate::store::commit_rules::reached;
+use crate::store::replicas::OwnedTask;
 use crate::store::sql::commit_writes::{self, EncodedCommit};
 use crate::store::sql::{Dialect, Domain, SqlValue, Statement};
 use crate::store::{Author, Commit, Write};
@@ -103,18 +104,10 @@ fn bytes(statements: &[String]) -> usize {
     statements.iter().map(String::len).sum()
 }
 
-/// The claim of a task's lock.
-pub(super) struct Claim {
-    pub task: TaskId,
-    pub cluster: ClusterKey,
-    /// Only while the lock has this fence.
-    pub seen: Option<Fence>,
-}
-
 pub(super) enum BatchWrite<'a> {
     Commit(&'a PreparedCommit),
     Change(&'a PreparedChange),
-    Claim(&'a Claim),
+    Claim(&'a OwnedTask),
     /// So many ids of tasks.
     Reserve(i64),
 }
@@ -281,11 +274,10 @@ fn change(all: &mut Vec<String>, number: usize, prepared: &PreparedChange) {
     ));
 }
 
-fn claim(all: &mut Vec<String>, number: usize, claim: &Claim, me: i64) {
-    let Claim { task, cluster, seen } = claim;
+fn claim(all: &mut Vec<String>, number: usize, owned: &OwnedTask, me: i64) {
+    let OwnedTask { task, cluster, fence: seen, owner: _ } = owned;
     let key = format!("cluster_key = {} AND holder = {task}", lit(cluster.as_str()));
-    let seen = seen.map(|fence| format!(" AND fence = {fence}")).unwrap_or_default();
-    all.push(format!("UPDATE cluster_lock SET fence = fence + 1, owner = {me} WHERE {key}{seen}"));
+    all.push(format!("UPDATE cluster_lock SET fence = fence + 1, owner = {me} WHERE {key} AND fence = {seen}"));
     all.push(format!("SELECT {number}, '{}', fence, owner FROM cluster_lock WHERE {key}", answer::CLAIMED));
 }
 

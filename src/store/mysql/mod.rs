@@ -30,7 +30,7 @@ use tokio::sync::{broadcast, watch};
 
 use crate::clock::{Clock, Timestamp};
 use crate::domain::event::StoredEvent;
-use crate::domain::ids::{ClusterId, ClusterKey, Fence, Principal, ReplicaId, Revision, Seq, SubtaskId, TaskId};
+use crate::domain::ids::{ClusterId, ClusterKey, Principal, ReplicaId, Revision, Seq, SubtaskId, TaskId};
 use crate::store::access::AccessRows;
 use crate::store::backup::{Backup, Backups};
 use crate::store::derived_key::{DerivedKeys, KeyPurpose};
@@ -44,7 +44,7 @@ use crate::store::{
     Commit, LockRow, LogLine, Page, PendingCommit, Progress, Store, StoreError, StoredTask, TaskFilter, TaskOrder,
     WholeStore,
 };
-use batch::{Claim, PreparedChange, PreparedCommit, counter};
+use batch::{PreparedChange, PreparedCommit, counter};
 use home::KnownHome;
 use progress::Unwritten;
 use readers::Readers;
@@ -383,11 +383,6 @@ impl Store for MysqlStore {
 
     async fn lock(&self, cluster: &ClusterKey) -> Result<Option<LockRow>, StoreError> {
         self.read(task_read::lock, cluster.clone()).await
-    }
-
-    async fn claim(&self, task: TaskId, cluster: &ClusterKey) -> Result<Option<Fence>, StoreError> {
-        let claim = Claim { task, cluster: cluster.clone(), seen: None };
-        self.writer.ask(|answer| Job::Claim(claim, answer)).await
     }
 
     async fn log(&self, task: TaskId, subtask: Option<SubtaskId>) -> Result<Vec<LogLine>, StoreError> {

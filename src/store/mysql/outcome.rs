@@ -65,11 +65,10 @@ impl Answers {
     }
 
     /// The fence of a lock that was claimed for the replica `me`.
-    pub(super) fn claimed(&self, number: usize, seen: Option<Fence>, me: i64) -> Result<Option<Fence>, StoreError> {
+    pub(super) fn claimed(&self, number: usize, seen: Fence, me: i64) -> Result<Option<Fence>, StoreError> {
         let Some(row) = self.row(number, answer::CLAIMED) else { return Ok(None) };
         let (fence, owner) = (Fence::new(row.int(FIRST_COLUMN)?), row.optional_int(FIRST_COLUMN + 1)?);
-        let ours = seen.is_none_or(|seen| owner == Some(me) && fence == seen.next());
-        Ok(ours.then_some(fence))
+        Ok((owner == Some(me) && fence == seen.next()).then_some(fence))
     }
 
     /// The last of the ids that were reserved.

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 use super::MysqlStore;
-use super::batch::{Claim, PreparedChange};
+use super::batch::PreparedChange;
 use super::connection::MysqlConnection;
 use super::literal::with_values;
 use super::options::MysqlOptions;
@@ -109,9 +109,8 @@ impl Replicas for MysqlStore {
         self.read(task_read::owned, ()).await
     }
 
-    async fn claim_seen(&self, owned: &OwnedTask) -> Result<Option<Fence>, StoreError> {
-        let claim = Claim { task: owned.task, cluster: owned.cluster.clone(), seen: Some(owned.fence) };
-        self.writer.ask(|answer| Job::Claim(claim, answer)).await
+    async fn claim(&self, owned: &OwnedTask) -> Result<Option<Fence>, StoreError> {
+        self.writer.ask(|answer| Job::Claim(owned.clone(), answer)).await
     }
 
     fn ownership(&self) -> watch::Receiver<i64> {

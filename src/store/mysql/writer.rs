@@ -11,12 +11,13 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::batch::{self, BatchWrite, Claim, PreparedChange, PreparedCommit};
+use super::batch::{self, BatchWrite, PreparedChange, PreparedCommit};
 use super::connection::{IDLE_TIMEOUT, MysqlConnection};
 use super::options::MysqlOptions;
 use super::outcome::Answers;
 use crate::clock::monotonic_now;
 use crate::domain::ids::{Fence, Seq};
+use crate::store::replicas::OwnedTask;
 use crate::store::{CommitOutcome, StoreError};
 use crate::telemetry::metrics::StoreMetrics;
 
@@ -37,7 +38,7 @@ pub(super) enum Job {
     Commit(Box<PreparedCommit>, Answer<CommitOutcome>),
     /// Answers whether it is written: it is not when what it was decided by has changed.
     Change(Box<PreparedChange>, Answer<bool>),
-    Claim(Claim, Answer<Option<Fence>>),
+    Claim(OwnedTask, Answer<Option<Fence>>),
     /// So many ids; answers the last of them.
     Reserve(i64, Answer<Option<i64>>),
     /// The last job. Answered once the session is closed.
@@ -57,7 +58,7 @@ impl Job {
         match self {
             Self::Commit(prepared, _) => Some(BatchWrite::Commit(prepared)),
             Self::Change(prepared, _) => Some(BatchWrite::Change(prepared)),
-            Self::Claim(claim, _) => Some(BatchWrite::Claim(claim)),
+            Self::Claim(owned, _) => Some(BatchWrite::Claim(owned)),
             Self::Reserve(count, _) => Some(BatchWrite::Reserve(*count)),
             Self::Close(_) => None,
         }
@@ -67,7 +68,7 @@ impl Job {
         match self {
             Self::Commit(prepared, answer) => _ = answer.send(answers.commit(number, &prepared)),
             Self::Change(_, answer) => _ = answer.send(answers.changed(number)),
-            Self::Claim(claim, answer) => _ = answer.send(answers.claimed(number, claim.seen, me)),
+            Self::Claim(owned, answer) => _ = answer.send(answers.claimed(number, owned.fence, me)),
             Self::Reserve(_, answer) => _ = answer.send(answers.reserved(number)),
             Self::Close(_) => {}
         }

@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use super::connection::bound;
 use crate::domain::ids::{ClusterKey, Fence, LARGEST_ID, Principal, Revision, Seq, TaskId};
 use crate::store::commit_rules::{CommitFacts, Verdict, judge, reached};
+use crate::store::replicas::OwnedTask;
 use crate::store::sql::commit_writes::{self, EncodedCommit};
 use crate::store::sql::{Dialect, Statement};
 use crate::store::{Commit, CommitOutcome, LockRow, Write};
@@ -182,13 +183,14 @@ fn task_id(value: i64) -> rusqlite::Result<TaskId> {
         .map_err(|error| rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Integer, Box::new(error)))
 }
 
-/// Takes over the lock that a task holds, under a new fence; `None`: the task does not hold it.
-pub(super) fn claim(connection: &Connection, task: TaskId, cluster: &ClusterKey) -> rusqlite::Result<Option<Fence>> {
+/// Takes over the lock that a task holds under the fence that was seen; `None`: it does not.
+pub(super) fn claim(connection: &Connection, owned: &OwnedTask) -> rusqlite::Result<Option<Fence>> {
+    let OwnedTask { task, cluster, fence: seen, owner: _ } = owned;
     connection
         .prepare_cached(
-            "UPDATE cluster_lock SET fence = fence + 1 WHERE cluster_key = ?1 AND holder = ?2 RETURNING fence",
+            "UPDATE cluster_lock SET fence = fence + 1 WHERE cluster_key = ?1 AND holder = ?2 AND fence = ?3 RETURNING fence",
         )?
-        .query_row(params![cluster.as_str(), task.get()], |row| Ok(Fence::new(row.get(0)?)))
+        .query_row(params![cluster.as_str(), task.get(), seen.get()], |row| Ok(Fence::new(row.get(0)?)))
         .optional()
 }
 

@@ -27,7 +27,7 @@ use tokio::sync::{broadcast, watch};
 
 use crate::clock::{Clock, Timestamp};
 use crate::domain::event::StoredEvent;
-use crate::domain::ids::{ClusterId, ClusterKey, Fence, Principal, Revision, Seq, SubtaskId, TaskId};
+use crate::domain::ids::{ClusterId, ClusterKey, Principal, Revision, Seq, SubtaskId, TaskId};
 use crate::domain::store_home::StoreHome;
 use crate::store::access::AccessRows;
 use crate::store::backup::{Backup, Backups};
@@ -338,11 +338,6 @@ impl Store for SqliteStore {
 
     async fn lock(&self, cluster: &ClusterKey) -> Result<Option<LockRow>, StoreError> {
         self.read_by_key(task_read::lock, cluster.clone()).await
-    }
-
-    async fn claim(&self, task: TaskId, cluster: &ClusterKey) -> Result<Option<Fence>, StoreError> {
-        let cluster = cluster.clone();
-        self.writer.change(move |_, connection| Ok(Ok(commit::claim(&connection.lock(), task, &cluster)?))).await
     }
 
     async fn log(&self, task: TaskId, subtask: Option<SubtaskId>) -> Result<Vec<LogLine>, StoreError> {

@@ -5,11 +5,11 @@ use std::sync::atomic::Ordering;
 use async_trait::async_trait;
 use tokio::sync::watch;
 
-use super::SqliteStore;
+use super::{SqliteStore, commit};
 use crate::domain::ids::{Fence, ReplicaId};
+use crate::store::StoreError;
 use crate::store::replicas::{OwnedTask, ReplicaRow, ReplicaState, Replicas};
 use crate::store::sql::{damaged, task_read};
-use crate::store::{Store, StoreError};
 
 #[async_trait]
 impl Replicas for SqliteStore {
@@ -50,8 +50,9 @@ impl Replicas for SqliteStore {
         self.read(task_read::owned, ()).await
     }
 
-    async fn claim_seen(&self, owned: &OwnedTask) -> Result<Option<Fence>, StoreError> {
-        self.claim(owned.task, &owned.cluster).await
+    async fn claim(&self, owned: &OwnedTask) -> Result<Option<Fence>, StoreError> {
+        let owned = owned.clone();
+        self.writer.change(move |_, connection| Ok(Ok(commit::claim(&connection.lock(), &owned)?))).await
     }
 
     fn ownership(&self) -> watch::Receiver<i64> {

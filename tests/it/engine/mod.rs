@@ -23,6 +23,7 @@ use obsteward::engine::{
     Engine, EngineSettings, Observation, Operation, PreparedEffect, ProgressReport, Registry, Step, StepContext,
     Unresolved, WriteOutcome,
 };
+use obsteward::store::replicas::Replicas;
 use obsteward::store::sqlite::{SqliteOptions, SqliteStore};
 use obsteward::store::{Author, Store, Write};
 
@@ -389,7 +390,8 @@ async fn a_fenced_owner_lets_go() {
     let fixture = Fixture::new(operation);
     let id = fixture.begin(&[("only", &[])]).await;
     let task = fixture.until(id, |task| task.subtasks[0].state == SubtaskState::Running).await;
-    fixture.store.claim(id, &task.spec.cluster.key).await.unwrap().unwrap();
+    let owned = fixture.store.owned_tasks().await.unwrap().remove(0);
+    assert!(fixture.store.claim(&owned).await.unwrap().is_some());
     overtaken.store(true, Ordering::SeqCst);
     let let_go = async {
         while fixture.engine.running() > 0 {

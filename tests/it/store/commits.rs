@@ -5,6 +5,7 @@ use std::sync::Arc;
 use obsteward::domain::blocker::Blockers;
 use obsteward::domain::event::{SubtaskOperation, TaskState};
 use obsteward::domain::ids::{ClusterId, Fence, Principal, Revision, Seq, SubtaskId};
+use obsteward::store::replicas::OwnedTask;
 use obsteward::store::{Author, CommitOutcome, LockRow, LogLine, Progress, StoreError, TaskFilter, Write};
 
 use super::{Whole, append, at, audit, audits, closing, commit, creation, key, request, task_id};
@@ -106,23 +107,28 @@ pub async fn an_identical_commit_succeeds_again(store: Arc<dyn Whole>) {
     commit(&*store, append(100, 3, 1, "b")).await;
     assert_eq!(commit(&*store, append(100, 2, 1, "a")).await, appended);
     // Also once another owner has the task: what was written was written.
-    store.claim(task_id(100), &key(1)).await.unwrap();
+    store.claim(&owned(100, 1, 1)).await.unwrap();
     assert_eq!(commit(&*store, append(100, 2, 1, "a")).await, appended);
     assert_eq!(commit(&*store, append(100, 3, 1, "c")).await, CommitOutcome::Fenced { by: Fence::new(2) });
     assert_eq!(store.head().await.unwrap(), Seq::new(4));
     assert_eq!(audits(&*store).await.len(), 1);
 }
 
+fn owned(task: i64, cluster: i64, fence: i64) -> OwnedTask {
+    OwnedTask { task: task_id(task), cluster: key(cluster), fence: Fence::new(fence), owner: None }
+}
+
 pub async fn a_zombie_writes_nothing(store: Arc<dyn Whole>) {
     commit(&*store, creation(100, 1)).await;
-    assert_eq!(store.claim(task_id(100), &key(1)).await.unwrap(), Some(Fence::new(2)));
-    assert_eq!(store.claim(task_id(200), &key(1)).await.unwrap(), None);
-    assert_eq!(store.claim(task_id(100), &key(2)).await.unwrap(), None);
+    assert_eq!(store.claim(&owned(100, 1, 1)).await.unwrap(), Some(Fence::new(2)));
+    for other in [owned(200, 1, 2), owned(100, 2, 2), owned(100, 1, 3)] {
+        assert_eq!(store.claim(&other).await.unwrap(), None, "{other:?}");
+    }
     assert_eq!(commit(&*store, append(100, 2, 1, "old")).await, CommitOutcome::Fenced { by: Fence::new(2) });
     assert!(matches!(commit(&*store, append(100, 2, 2, "new")).await, CommitOutcome::Committed { .. }));
     let task = store.task(task_id(100)).await.unwrap().unwrap().task;
     commit(&*store, closing(&task)).await;
-    assert_eq!(store.claim(task_id(100), &key(1)).await.unwrap(), None);
+    assert_eq!(store.claim(&owned(100, 1, 2)).await.unwrap(), None);
     let after = task.revision.get() + 3;
     assert_eq!(commit(&*store, append(100, after, 2, "late")).await, CommitOutcome::Fenced { by: Fence::new(2) });
 }

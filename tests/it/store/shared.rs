@@ -137,7 +137,7 @@ async fn upgrades(url: String) {
     old.leave().await.unwrap();
     let owned = new.owned_tasks().await.unwrap().into_iter().find(|owned| owned.task == task_id(100)).unwrap();
     assert_eq!(owned.owner, None);
-    assert!(new.claim_seen(&owned).await.unwrap().is_some());
+    assert!(new.claim(&owned).await.unwrap().is_some());
     // And back: the older version is started again.
     old.close().await;
     let old = opened(Schema::default()).await.unwrap();

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use async_trait::async_trait;
 use obsteward::clock::Timestamp;
 use obsteward::domain::event::StoredEvent;
-use obsteward::domain::ids::{ClusterId, ClusterKey, Fence, Principal, Revision, Seq, SubtaskId, TaskId};
+use obsteward::domain::ids::{ClusterId, ClusterKey, Principal, Revision, Seq, SubtaskId, TaskId};
 use obsteward::store::access::{
     AccessChange, AccessChangeOutcome, AccessRows, AccessStore, AuditFilter, StoredAuditRecord,
 };
@@ -185,11 +185,6 @@ impl Store for TemporaryStore {
     async fn lock(&self, cluster: &ClusterKey) -> Answer<Option<LockRow>> {
         self.switches.go_on().await;
         self.real.lock(cluster).await
-    }
-
-    async fn claim(&self, task: TaskId, cluster: &ClusterKey) -> Answer<Option<Fence>> {
-        let (real, cluster) = (Arc::clone(&self.real), cluster.clone());
-        written(async move { real.claim(task, &cluster).await }).await
     }
 
     async fn log(&self, task: TaskId, subtask: Option<SubtaskId>) -> Answer<Vec<LogLine>> {
