@@ -30,8 +30,6 @@ pub enum BrokenInvariant {
     NothingToRetry { task: TaskId },
     #[error("the new task {task} exists already, at revision {at}")]
     TaskExists { task: TaskId, at: Revision },
-    #[error("open task {task} does not hold the lock of its cluster")]
-    LockNotHeld { task: TaskId },
     #[error("a step of task {task} was refused its cluster's lock, which task {holder} holds")]
     LockOfAnother { task: TaskId, holder: TaskId },
     #[error("a step of task {task} takes a lock, which only its beginning does")]

@@ -20,7 +20,7 @@ use crate::domain::maintenance::MaintenancePolicy;
 use crate::domain::task::Task;
 use crate::engine::commit::{Committer, WriteOutcome};
 use crate::engine::driven::DrivenTasks;
-use crate::engine::error::{BrokenInvariant, EngineError};
+use crate::engine::error::EngineError;
 use crate::engine::executor::{Executor, ExitReason, TakenFrom};
 use crate::engine::failpoints::Failpoints;
 use crate::engine::lease::{ReplicaLease, TaskLease};
@@ -163,21 +163,17 @@ impl Engine {
     }
 
     /// Runs a task that was at rest and was asked to continue, under a new fence. `seen`: the fence of its lock when that was written.
-    /// Another replica may have taken it up since, if this one was slow: then it goes on there.
+    /// Somebody else may have taken it up since, if this was slow: then it goes on there.
     pub async fn resume(self: &Arc<Self>, task: Arc<Task>, seen: Fence) -> Result<(), EngineError> {
         let id = task.spec.id;
         // Somebody here takes it up just now who looked for what nobody drives: it goes on there.
         let Some(_taking_up) = self.driven.take_up(id, seen) else { return Ok(()) };
         let owned = OwnedTask { task: id, cluster: task.spec.cluster.key.clone(), fence: seen, owner: None };
         let lease = self.lease.of_task();
-        match self.replicas.claim(&owned).await? {
-            Some(fence) => {
-                self.spawn(task, fence, lease, TakenFrom::Rest);
-                Ok(())
-            }
-            None if self.replicas.is_shared() => Ok(()),
-            None => Err(BrokenInvariant::LockNotHeld { task: id }.into()),
+        if let Some(fence) = self.replicas.claim(&owned).await? {
+            self.spawn(task, fence, lease, TakenFrom::Rest);
         }
+        Ok(())
     }
 
     /// Notifies the owner of a running task that a request was committed. A task without an owner at this moment is read anew
