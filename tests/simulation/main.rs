@@ -131,10 +131,8 @@ async fn a_stop_that_may_still_come_keeps_its_task_open() {
     assert!(tries >= 3, "the stop was not sent twice");
 }
 
-/// The same when the task fails behind it, and somebody gives it up at a service whose clock was set forward, by which nothing may come
-/// any more: a task comes to rest no sooner.
-#[tokio::test(start_paused = true)]
-async fn a_stop_that_may_still_come_keeps_its_task_from_rest() {
+/// The answer of the first is lost, and the consent to go on behind the second has ended.
+async fn at_rest_behind_a_stop_that_was_sent_twice() -> world::World {
     use obsteward::sim::{Fault, FaultKind};
     let mut world = world::World::new(world::WorldOptions::new(1), story::Story::default()).await;
     world.cluster.inject(Fault::from(FaultKind::LateMark { delay_ms: 2_900 }).times(1));
@@ -144,6 +142,14 @@ async fn a_stop_that_may_still_come_keeps_its_task_from_rest() {
     assert!(world.rests(Duration::from_secs(600)).await);
     let tries = world.open_task().map_or(0, |stored| stored.task.intents.len());
     assert_eq!(tries, 2, "the stop was not sent twice, or more was done");
+    world
+}
+
+/// The same when the task fails behind it, and somebody gives it up at a service whose clock was set forward, by which nothing may come
+/// any more: a task comes to rest no sooner.
+#[tokio::test(start_paused = true)]
+async fn a_stop_that_may_still_come_keeps_its_task_from_rest() {
+    let mut world = at_rest_behind_a_stop_that_was_sent_twice().await;
     world.jump_clock(0, 60_000_000);
     assert!(matches!(world.ask_verb_and_wait(obsteward::domain::event::Verb::GiveUp).await, Some(Ok(_))));
     world.cluster.third_party("ALTER SYSTEM START ZONE zone2");
@@ -154,13 +160,7 @@ async fn a_stop_that_may_still_come_keeps_its_task_from_rest() {
 /// Nothing that a task at rest has sent may still come: whoever rolls it back then waits for nothing that was waited for already.
 #[tokio::test(start_paused = true)]
 async fn a_task_at_rest_goes_on_without_waiting_anew() {
-    use obsteward::sim::{Fault, FaultKind};
-    let mut world = world::World::new(world::WorldOptions::new(1), story::Story::default()).await;
-    world.cluster.inject(Fault::from(FaultKind::LateMark { delay_ms: 2_900 }).times(1));
-    let consent = Some(Duration::from_millis(100));
-    let ask = asking::Ask { consent, ..asking::Ask::of(promises::scenario::Operation::StopZone, 2) };
-    assert!(matches!(world.ask_and_wait(&ask).await, Some(Ok(_))));
-    assert!(world.rests(Duration::from_secs(600)).await);
+    let mut world = at_rest_behind_a_stop_that_was_sent_twice().await;
     let began = obsteward::clock::monotonic_now();
     assert!(matches!(world.ask_verb_and_wait(obsteward::domain::event::Verb::Rollback).await, Some(Ok(_))));
     assert!(world.rests(Duration::from_secs(600)).await);
